@@ -1,0 +1,66 @@
+"""N*, D* and L* for a compute budget: how large a model, on how many tokens?
+
+Minimise E + A/N^alpha + B/D^beta subject to C = 6ND (Hoffmann et al. 2022, eq. 4):
+G = (alpha A / (beta B))^(1/(alpha+beta)), N* = G (C/6)^(beta/(alpha+beta)), D* = (C/6)^(alpha/(alpha+beta)) / G.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitting.fit import Fit
+from fitting.predict import LEVEL, predict
+
+
+@dataclass(frozen=True)
+class Range:
+    """A value with its interval; arrays over budgets."""
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The compute-optimal run for each budget (budgets,)."""
+
+    flops: np.ndarray  # 6ND
+    n_params: Range
+    d_tokens: Range
+    loss: Range  # nats per token
+    level: float
+
+
+def optimum(constants: Mapping[str, np.ndarray], flops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """N*, D* of the closed form above, broadcast over constants and budgets; NaN where an exponent is zero."""
+    alpha, beta = constants["alpha"], constants["beta"]
+    total = alpha + beta
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_g = np.log(alpha * constants["A"] / (beta * constants["B"])) / total
+        log_nd = np.log(np.asarray(flops) / 6.0)
+        n_params = np.exp(log_g + log_nd * beta / total)
+        d_tokens = np.exp(log_nd * alpha / total - log_g)
+    return n_params, d_tokens
+
+
+def allocate(fit: Fit, flops: np.ndarray, level: float = LEVEL) -> Allocation:
+    """N*, D*, L* with bootstrap intervals; the loss interval also holds noise and model discrepancy."""
+    flops = np.atleast_1d(np.asarray(flops, float))
+    n_best, d_best = optimum(fit.law.constants(fit.theta, fit.centre), flops)
+    draws = {name: value[:, None] for name, value in fit.constant_draws().items()}
+    n_draws, d_draws = optimum(draws, flops[None])
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    n_low, n_high = np.nanquantile(n_draws, tails, axis=0)
+    d_low, d_high = np.nanquantile(d_draws, tails, axis=0)
+    loss = predict(fit, n_best, d_best, level=level)
+    return Allocation(
+        flops=flops,
+        n_params=Range(n_best, n_low, n_high),
+        d_tokens=Range(d_best, d_low, d_high),
+        loss=Range(loss.loss, loss.low, loss.high),
+        level=level,
+    )

@@ -1,0 +1,247 @@
+"""The fit of one law to points: optimum, proof of convergence, draws, held-out error, and a status in words."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitting.errors import InputError
+from fitting.laws import Law, law_named
+from fitting.points import Points
+from fitting.solve import DELTA, Solutions, evaluate, jacobian, solve, solve_from_afar
+
+DEFAULT_LAW = "chinchilla"
+RESAMPLES = 4000  # Besiroglu et al. 2024 (arXiv:2404.10102)
+SEED = 42  # of the resampled rows; the same generator and seed as Besiroglu et al., so that their table can be checked
+SAME_BASIN = 1e-6  # relative difference in objective below which two optima are one
+# Condition number of the Jacobian with unit columns. Measured: 240 Chinchilla points 33; eight runs on one D/N ray
+# above 1e8. Above the first the constants are poorly conditioned, above the second no data can tell them apart.
+POOR_CONDITION = 1e3
+LOST_CONDITION = 1e6
+HELD_OUT_SHARE = 0.2  # of the points, those of largest compute, predicted from the rest
+
+
+class FitStatus(enum.Enum):
+    """What the constants are worth; the value is what a person reads."""
+
+    CONVERGED = "converged"
+    BOUND_HIT = "bound hit"
+    POORLY_CONDITIONED = "poorly conditioned"
+    TOO_FEW_POINTS = "too few points"
+    NOT_IDENTIFIED = "not identified"
+    NOT_CONVERGED = "not converged"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Evidence that the optimum is one."""
+
+    gradient_norm: float  # largest free |dF/dtheta| / (1 + F), centred coordinates
+    smallest_eigenvalue: float  # of the Hessian of the Huber sum, centred coordinates
+    singular_values: tuple[float, ...]  # of the Jacobian with unit columns
+    starts: int
+    best_basin_share: float  # of the starts that end within SAME_BASIN of the best
+    restart_gain: float  # relative decrease found by solving again from perturbed optima
+
+    @property
+    def condition(self) -> float:
+        smallest = self.singular_values[-1]
+        return float("inf") if smallest == 0 else self.singular_values[0] / smallest
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The largest-compute points predicted by the same law fitted to the others."""
+
+    points: int
+    span: float  # largest held-out compute / largest fitted compute
+    median_error: float  # median |relative error| of the loss
+    largest_error: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One law fitted to one set of points. Losses in nats per token."""
+
+    law: Law
+    points: Points
+    centre: np.ndarray  # (inputs,) mean of ln(input)
+    theta: np.ndarray  # (parameters,)
+    objective: float  # Huber sum on ln L
+    delta: float
+    draws: np.ndarray  # (resamples, parameters) bootstrap optima
+    resampled: str  # what a resample draws: "rows" or "clusters (column)"
+    residuals: np.ndarray  # (points,) ln L_law - ln L
+    status: FitStatus
+    sentence: str
+    proof: Proof
+    held_out: HeldOut | None  # None: too few points to hold any out
+
+    @property
+    def constants(self) -> Mapping[str, float]:
+        return {name: float(value) for name, value in self.law.constants(self.theta, self.centre).items()}
+
+    def constant_draws(self) -> Mapping[str, np.ndarray]:
+        return self.law.constants(self.draws, self.centre)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one residual of ln L, with the degrees of freedom taken off."""
+        count, used = len(self.residuals), len(self.theta)
+        return float(np.sqrt(np.sum(self.residuals**2) / max(count - used, 1)))
+
+    def inputs(self, n_params: np.ndarray, d_tokens: np.ndarray) -> np.ndarray:
+        """Centred x for other points, (points, inputs)."""
+        return _inputs(self.law, n_params, d_tokens) - self.centre
+
+
+def fit_law(
+    points: Points,
+    law: Law | str = DEFAULT_LAW,
+    delta: float = DELTA,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Fit:
+    """Fits one law by log-Huber. Raises InputError where the points leave no answer at all."""
+    law = law_named(law) if isinstance(law, str) else law
+    raw = _inputs(law, points.n_params, points.d_tokens)
+    log_loss = np.log(points.loss)
+    centre = raw.mean(axis=0)
+    x = raw - centre
+    _require_spread(points, law, x, log_loss)
+
+    found = solve_from_afar(law, x, log_loss, law.starts(x, log_loss), delta)
+    best = int(np.argmin(found.objective))
+    theta = found.theta[best]
+    rng = np.random.RandomState(seed)
+    restarts = theta + 0.05 * rng.standard_normal((16, len(theta)))
+    again = solve(law, x, log_loss, restarts, delta=delta)
+    gain = 0.0
+    if again.objective.min() < found.objective[best]:
+        gain = float(1 - again.objective.min() / found.objective[best])
+        theta = again.theta[int(np.argmin(again.objective))]
+    proof = _proof(law, x, theta, found, best, gain)
+    resampled, weights = _resample_weights(points, resamples, seed)
+    draws = solve(law, x, log_loss, np.repeat(theta[None], resamples, axis=0), weights, delta).theta
+    status, sentence = _judge(points, law, x, log_loss, theta, found, best, proof)
+    return Fit(
+        law=law,
+        points=points,
+        centre=centre,
+        theta=theta,
+        objective=float(min(found.objective[best], again.objective.min())),
+        delta=delta,
+        draws=draws,
+        resampled=resampled,
+        residuals=evaluate(law, theta[None], x)[0] - log_loss,
+        status=status,
+        sentence=sentence,
+        proof=proof,
+        held_out=_hold_out(points, law, delta),
+    )
+
+
+def _inputs(law: Law, n_params: np.ndarray, d_tokens: np.ndarray) -> np.ndarray:
+    columns = {"n_params": n_params, "d_tokens": d_tokens}
+    return np.log(np.stack([np.asarray(columns[name], np.float64) for name in law.inputs], axis=-1))
+
+
+def _require_spread(points: Points, law: Law, x: np.ndarray, log_loss: np.ndarray) -> None:
+    wanted = len(law.parameters(x, log_loss)) + 1
+    distinct = len(np.unique(np.column_stack([x, log_loss]), axis=0))
+    if distinct < wanted:
+        raise InputError(
+            f"{points.source}: {distinct} distinct points; the {law.name} law has {wanted - 1} parameters and needs "
+            f"at least {wanted}. Add runs"
+        )
+    for column, name in enumerate(law.inputs):
+        if np.ptp(x[:, column]) < 1e-9:
+            value = float(getattr(points, name)[0])
+            raise InputError(
+                f"{points.source}: all {len(points)} points have {name} = {value:g}; the {law.name} law needs runs "
+                f"that differ in {name}. Add at least two other values"
+            )
+
+
+def _proof(law: Law, x: np.ndarray, theta: np.ndarray, found: Solutions, best: int, gain: float) -> Proof:
+    slopes = jacobian(law, theta, x)
+    norms = np.linalg.norm(slopes, axis=0)
+    # A column without any influence stays zero: its singular value says so.
+    singular = np.linalg.svd(slopes / np.where(norms > 0, norms, 1.0), compute_uv=False)
+    return Proof(
+        gradient_norm=float(found.gradient_norm[best]),
+        smallest_eigenvalue=float(np.linalg.eigvalsh(found.hessian[best])[0]),
+        singular_values=tuple(float(value) for value in singular),
+        starts=len(found.objective),
+        best_basin_share=float(np.mean(found.objective <= found.objective[best] * (1 + SAME_BASIN))),
+        restart_gain=gain,
+    )
+
+
+def _resample_weights(points: Points, resamples: int, seed: int) -> tuple[str, np.ndarray]:
+    """How often each point occurs in each resample, (resamples, points); whole clusters are drawn."""
+    labels, member = np.unique(np.asarray(points.cluster), return_inverse=True)
+    rng = np.random.RandomState(seed)
+    if len(labels) == len(points):
+        draws = [np.bincount(rng.choice(len(points), len(points)), minlength=len(points)) for _ in range(resamples)]
+        return "rows", np.stack(draws).astype(np.float64)
+    draws = [np.bincount(rng.choice(len(labels), len(labels)), minlength=len(labels)) for _ in range(resamples)]
+    return f"{len(labels)} clusters", np.stack(draws).astype(np.float64)[:, member]
+
+
+def _judge(
+    points: Points,
+    law: Law,
+    x: np.ndarray,
+    log_loss: np.ndarray,
+    theta: np.ndarray,
+    found: Solutions,
+    best: int,
+    proof: Proof,
+) -> tuple[FitStatus, str]:
+    """The worst thing that can be said, with the reason."""
+    names = [parameter.name for parameter in law.parameters(x, log_loss)]
+    bound = [name for name, hit in zip(names, found.at_bound[best], strict=True) if hit]
+    if not found.converged[best] or proof.restart_gain > SAME_BASIN:
+        gain = f"a restart still gained {proof.restart_gain:.1e}"
+        return FitStatus.NOT_CONVERGED, f"the solver stopped before the optimum ({gain}); constants are not to be used"
+    if proof.condition > LOST_CONDITION:
+        return FitStatus.NOT_IDENTIFIED, (
+            f"the runs cannot tell the constants apart (condition number {proof.condition:.0e}); vary N and D "
+            f"independently, for example by runs at another D/N"
+        )
+    if bound:
+        return FitStatus.BOUND_HIT, (
+            f"{', '.join(bound)} ended on a bound: the points do not determine it; read the predictions, not the constants"
+        )
+    if len(points) < len(names) + 3:
+        return FitStatus.TOO_FEW_POINTS, f"{len(points)} points for {len(names)} parameters: intervals are too narrow"
+    if proof.condition > POOR_CONDITION or proof.smallest_eigenvalue <= 0:
+        return FitStatus.POORLY_CONDITIONED, (
+            f"some constants trade against each other (condition number {proof.condition:.0f}, smallest curvature "
+            f"{proof.smallest_eigenvalue:.1e}); read the predictions, not the constants"
+        )
+    return FitStatus.CONVERGED, (
+        f"{proof.best_basin_share:.0%} of {proof.starts} starts reach this optimum, gradient {proof.gradient_norm:.0e}, "
+        f"condition number {proof.condition:.0f}"
+    )
+
+
+def _hold_out(points: Points, law: Law, delta: float) -> HeldOut | None:
+    order = np.argsort(points.flops, kind="stable")
+    count = int(np.ceil(HELD_OUT_SHARE * len(points)))
+    below, above = order[:-count], order[-count:]
+    x = _inputs(law, points.n_params, points.d_tokens)
+    log_loss = np.log(points.loss)
+    needed = len(law.parameters(x, log_loss)) + 2
+    if len(below) < needed or np.ptp(x[below], axis=0).min() < 1e-9:
+        return None
+    x = x - x[below].mean(axis=0)
+    found = solve_from_afar(law, x[below], log_loss[below], law.starts(x[below], log_loss[below]), delta)
+    theta = found.theta[int(np.argmin(found.objective))]
+    errors = np.abs(np.exp(evaluate(law, theta[None], x[above])[0] - log_loss[above]) - 1)
+    span = float(points.flops[above].max() / points.flops[below].max())
+    return HeldOut(count, span, float(np.median(errors)), float(errors.max()))

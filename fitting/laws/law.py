@@ -1,0 +1,46 @@
+"""What is a scaling law? Inputs, bounded parameters with starts, and log L(theta, x); nothing else."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One coordinate of theta, in the law's centred coordinates."""
+
+    name: str
+    lower: float  # in the same unit as theta
+    upper: float
+
+
+class Law(abc.ABC):
+    """A law in centred coordinates: x = ln(input) - mean ln(input), so that theta is well conditioned.
+
+    Subclasses are final frozen dataclasses without state, so that they hash and can be jit-static.
+    """
+
+    name: str
+    equation: str
+    inputs: tuple[str, ...]  # columns of Points, in the order of x's last axis
+
+    @abc.abstractmethod
+    def parameters(self, x: np.ndarray, log_loss: np.ndarray) -> tuple[Parameter, ...]:
+        """Bounds of theta for centred inputs x (points, inputs) and ln L (points,)."""
+
+    @abc.abstractmethod
+    def starts(self, x: np.ndarray, log_loss: np.ndarray) -> np.ndarray:
+        """Scale-aware starting values, shape (starts, parameters)."""
+
+    @abc.abstractmethod
+    def log_loss(self, theta: Any, x: Any) -> Any:
+        """ln L for one theta (parameters,) at all points: x (inputs, points) -> (points,), elementwise jax.numpy."""
+
+    @abc.abstractmethod
+    def constants(self, theta: np.ndarray, centre: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The published, uncentred constants; theta (..., parameters) -> arrays of shape (...)."""

@@ -1,0 +1,68 @@
+"""What is fitted? Measured (N, D, loss) points, validated once, with a hash that names them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitting.errors import InputError
+
+# Above 1e25 a column is surely not parameters or tokens but FLOPs or an accident (largest public run: D = 4e13).
+LARGEST_COUNT = 1e25
+LARGEST_LOSS = 1e3  # nats per token; ln(vocabulary) is below 13 for any real one
+
+
+@dataclass(frozen=True)
+class Points:
+    """Rows of finished runs. Arrays of shape (points,), float64 on purpose: 6ND overflows int64."""
+
+    n_params: np.ndarray
+    d_tokens: np.ndarray
+    loss: np.ndarray  # nats per token
+    flops: np.ndarray  # measured, or 6ND where the source has no such column
+    cluster: tuple[str, ...]  # rows with one label are not independent (one run, one shape)
+    source: str
+    n_definition: str  # which count of parameters the column holds
+    flops_definition: str
+    excluded: tuple[str, ...] = ()  # one sentence for each group of rows left out
+
+    def __post_init__(self) -> None:
+        for name, limit in (("n_params", LARGEST_COUNT), ("d_tokens", LARGEST_COUNT), ("loss", LARGEST_LOSS)):
+            check_column(name, getattr(self, name), limit, self.source)
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (first 16 hex digits) of N, D and loss, in row order."""
+        table = np.stack([self.n_params, self.d_tokens, self.loss]).astype("<f8")
+        return hashlib.sha256(table.tobytes()).hexdigest()[:16]
+
+    def take(self, keep: np.ndarray) -> Points:
+        """The rows where `keep` (mask or indices) says so."""
+        index = np.flatnonzero(keep) if keep.dtype == bool else keep
+        return Points(
+            n_params=self.n_params[index],
+            d_tokens=self.d_tokens[index],
+            loss=self.loss[index],
+            flops=self.flops[index],
+            cluster=tuple(self.cluster[i] for i in index),
+            source=self.source,
+            n_definition=self.n_definition,
+            flops_definition=self.flops_definition,
+            excluded=self.excluded,
+        )
+
+
+def check_column(name: str, values: np.ndarray, limit: float, source: str) -> None:
+    """Raises InputError unless all values are finite, above 0 and at most `limit`; names the first bad row."""
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0) & (values <= limit)))
+    if bad.size:
+        row = int(bad[0])
+        raise InputError(
+            f"{source}: column {name!r} holds {float(values[row])!r} in data row {row + 1} ({bad.size} bad rows); "
+            f"allowed is 0 < {name} <= {limit:g}. Correct it or leave the rows out with --where"
+        )

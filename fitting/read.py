@@ -1,0 +1,183 @@
+"""Points from a file: CSV or Parquet, one file, several, or a glob, with the names of the columns given."""
+
+from __future__ import annotations
+
+import ast
+import glob as globbing
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fitting.errors import InputError
+from fitting.points import Points
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column of the file means what."""
+
+    n_params: str = "n_params"
+    d_tokens: str = "d_tokens"
+    loss: str = "loss"
+    flops: str | None = None  # None: column "flops" where there is one, else 6ND
+    cluster: str | None = None  # None: every row is its own cluster
+
+
+def read_points(paths: Sequence[str], columns: Columns = Columns(), where: str | None = None) -> Points:
+    """Reads, filters and validates. Raises InputError with file, column and row."""
+    table, source = _read_table(paths), ", ".join(paths)
+    excluded: list[str] = []
+    rows = len(next(iter(table.values()), []))
+    if where is not None:
+        keep = rows_where(table, where, source)
+        table = {name: values[keep] for name, values in table.items()}
+        if keep.sum() < rows:
+            excluded.append(f"{rows - int(keep.sum())} of {rows} rows by --where {where!r}")
+    if "status" in table and columns.loss == "loss":
+        done = np.asarray([status == "done" for status in table["status"]])
+        if not done.all():
+            statuses = sorted({str(status) for status in table["status"][~done]})
+            excluded.append(f"{int((~done).sum())} runs with status {', '.join(statuses)}")
+            table = {name: values[done] for name, values in table.items()}
+    n_params, d_tokens, loss = (
+        _numbers(table, name, source) for name in (columns.n_params, columns.d_tokens, columns.loss)
+    )
+    if not len(loss):
+        raise InputError(f"{source}: no rows to fit{' after ' + excluded[-1] if excluded else ''}; need one run a row")
+    flops_name = columns.flops or ("flops" if "flops" in table else None)
+    flops = _numbers(table, flops_name, source) if flops_name else 6.0 * n_params * d_tokens
+    if columns.cluster:
+        _require(table, columns.cluster, source)
+    cluster = table[columns.cluster] if columns.cluster else range(len(loss))
+    return Points(
+        n_params=n_params,
+        d_tokens=d_tokens,
+        loss=loss,
+        flops=flops,
+        cluster=tuple(str(label) for label in cluster),
+        source=source,
+        n_definition=columns.n_params,
+        flops_definition=flops_name or "6ND",
+        excluded=tuple(excluded),
+    )
+
+
+def read_targets(path: str, columns: Columns = Columns()) -> tuple[np.ndarray, np.ndarray]:
+    """N and D of the runs to predict, row by row; a loss column is not needed and not read."""
+    from fitting.points import LARGEST_COUNT, check_column
+
+    table = _read_table([path])
+    n_params, d_tokens = (_numbers(table, name, path) for name in (columns.n_params, columns.d_tokens))
+    if not len(n_params):
+        raise InputError(f"{path}: no rows to predict; need one run a row")
+    check_column(columns.n_params, n_params, LARGEST_COUNT, path)
+    check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, path)
+    return n_params, d_tokens
+
+
+def _read_table(paths: Sequence[str]) -> dict[str, np.ndarray]:
+    import pyarrow as pa
+
+    files: list[Path] = []
+    for path in paths:
+        if Path(path).is_dir():
+            found = sorted(Path(path).glob("runs/*.parquet")) or sorted(Path(path).glob("*.parquet"))
+        else:
+            found = [Path(match) for match in sorted(globbing.glob(path))]
+        if not found:
+            raise InputError(f"{path}: no such file; give a CSV or Parquet file, a folder of Parquet files, or a glob")
+        files += found
+    tables = [_read_file(file) for file in files]
+    table = pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
+    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def _read_file(file: Path):
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    try:
+        if file.suffix == ".parquet":
+            return pyarrow.parquet.read_table(file)
+        # newlines inside a damaged row or a file of another kind: pyarrow says which row
+        table = pyarrow.csv.read_csv(file)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{file}: not readable as CSV or Parquet ({first_line}); give a table with a header") from None
+    if len(set(table.column_names)) != len(table.column_names):
+        raise InputError(f"{file}: the header names a column twice: {table.column_names}; rename one")
+    return table
+
+
+def _require(table: dict[str, np.ndarray], name: str, source: str) -> None:
+    if name not in table:
+        raise InputError(
+            f"{source}: no column {name!r}; the file has {', '.join(sorted(table)) or 'none'}. "
+            f"Name the right one with --n-column, --d-column, --loss-column, --flops-column or --cluster-column"
+        )
+
+
+def _numbers(table: dict[str, np.ndarray], name: str, source: str) -> np.ndarray:
+    _require(table, name, source)
+    values = table[name]
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        for row, value in enumerate(values):
+            try:
+                float(value)
+            except (TypeError, ValueError):
+                raise InputError(
+                    f"{source}: column {name!r} holds {str(value)[:60]!r} in data row {row + 1}; allowed are numbers. "
+                    f"Correct it or leave the row out with --where"
+                ) from None
+        raise
+
+
+_COMPARE = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+def rows_where(table: dict[str, np.ndarray], expression: str, source: str) -> np.ndarray:
+    """Mask of the rows for which e.g. "flops < 1e21 and excluded == 0" holds. Comparisons, and, or, not; no code."""
+
+    def value(node: ast.expr):
+        if isinstance(node, ast.Name):
+            if node.id not in table:
+                raise InputError(f"--where names {node.id!r}; {source} has {', '.join(sorted(table))}")
+            return table[node.id]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -value(node.operand)
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str)):
+            return node.value
+        raise InputError(f"--where {expression!r}: {ast.unparse(node)!r} is not allowed; use column names and numbers")
+
+    def mask(node: ast.expr):
+        if isinstance(node, ast.BoolOp):
+            parts = [mask(part) for part in node.values]
+            return np.logical_and.reduce(parts) if isinstance(node.op, ast.And) else np.logical_or.reduce(parts)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return ~mask(node.operand)
+        if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
+            terms = [value(term) for term in (node.left, *node.comparators)]
+            pairs = zip(node.ops, terms, terms[1:], strict=False)
+            return np.logical_and.reduce([_COMPARE[type(op)](left, right) for op, left, right in pairs])
+        raise InputError(f"--where {expression!r}: write comparisons joined by and/or/not, such as 'flops < 1e21'")
+
+    try:
+        tree = ast.parse(expression, mode="eval").body
+        keep = np.asarray(mask(tree), dtype=bool)
+    except (SyntaxError, TypeError) as error:
+        raise InputError(f"--where {expression!r} cannot be read ({error}); write e.g. 'flops < 1e21'") from None
+    rows = len(next(iter(table.values())))
+    return np.broadcast_to(keep, (rows,)) if keep.ndim == 0 else keep

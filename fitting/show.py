@@ -1,0 +1,82 @@
+"""How a fit and its predictions are printed: N*, D*, L* first, then the constants, then the proof."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from fitting.allocate import Allocation, allocate
+from fitting.fit import Fit
+from fitting.predict import LEVEL, Prediction
+from fitting.record import fit_record
+
+
+def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = None) -> None:
+    console = console or Console()
+    budgets = np.asarray(flops or [10 * fit.points.flops.max(), 100 * fit.points.flops.max()])
+    console.print(f"[bold]{fit.law.equation}[/bold]  {len(fit.points)} points, N = {fit.points.n_definition}")
+    for sentence in fit.points.excluded:
+        console.print(f"left out: {sentence}")
+    console.print(f"status: [bold]{fit.status.value}[/bold]: {fit.sentence}")
+    console.print(allocation_table(allocate(fit, budgets)))
+    record = fit_record(fit)
+    table = Table("constant", "value", f"{LEVEL:.0%} interval", "standard error", title="Constants")
+    for name, entry in record["constants"].items():
+        interval = f"{entry['low']:.5g} .. {entry['high']:.5g}"
+        table.add_row(name, f"{entry['value']:.7g}", interval, f"{entry['standard_error']:.4g}")
+    console.print(table)
+    console.print(
+        f"objective {fit.objective:.13g} (sum of Huber on ln L, delta {fit.delta:g}); gradient "
+        f"{fit.proof.gradient_norm:.1e}; {fit.proof.best_basin_share:.0%} of {fit.proof.starts} starts agree; "
+        f"warm restart gains {fit.proof.restart_gain:.1e}; bootstrap of {fit.resampled}, {len(fit.draws)} resamples"
+    )
+    console.print(f"singular values {' '.join(f'{value:.3g}' for value in fit.proof.singular_values)}")
+    console.print(held_out_sentence(fit))
+
+
+def held_out_sentence(fit: Fit) -> str:
+    if fit.held_out is None:
+        return "held out by compute: too few points to hold any out"
+    return (
+        f"held out by compute: the {fit.held_out.points} largest runs ({fit.held_out.span:.3g}x) are missed by a median "
+        f"{fit.held_out.median_error:.2%}, at most {fit.held_out.largest_error:.2%}"
+    )
+
+
+def allocation_table(allocation: Allocation) -> Table:
+    table = Table("C (FLOPs)", "N*", "D*", "D*/N*", "loss (nats/token)", title="Compute-optimal runs (C = 6ND)")
+    for i, flops in enumerate(allocation.flops):
+        n, d, loss = allocation.n_params, allocation.d_tokens, allocation.loss
+        table.add_row(
+            f"{flops:.3g}",
+            f"{si(n.value[i])} ({si(n.low[i])} .. {si(n.high[i])})",
+            f"{si(d.value[i])} ({si(d.low[i])} .. {si(d.high[i])})",
+            f"{d.value[i] / n.value[i]:.3g}",
+            f"{loss.value[i]:.4f} ({loss.low[i]:.4f} .. {loss.high[i]:.4f})",
+        )
+    return table
+
+
+def si(value: float) -> str:
+    """1234567 -> '1.23M': three digits with an SI-like suffix as the field writes counts."""
+    for limit, suffix in ((1e15, "e"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value:.3g}" if suffix == "e" else f"{value / limit:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def prediction_csv(prediction: Prediction) -> str:
+    """Row by row: n_params, d_tokens, loss, loss_lo90, loss_hi90 (repr floats: nothing lost)."""
+    percent = f"{prediction.level * 100:g}"
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["n_params", "d_tokens", "loss", f"loss_lo{percent}", f"loss_hi{percent}"])
+    for row in zip(
+        prediction.n_params, prediction.d_tokens, prediction.loss, prediction.low, prediction.high, strict=True
+    ):
+        writer.writerow([repr(float(value)) for value in row])
+    return text.getvalue()
