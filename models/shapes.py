@@ -1,0 +1,64 @@
+"""One dial: which depth, width, heads and MLP width make a good decoder of N non-embedding parameters?
+
+Width and depth grow together: width/depth = 32 at 1e6 parameters, rising as N^0.15 to 128 at 1e10, which passes near
+GPT-2 (768 x 12), Llama-7B (4096 x 32) and GPT-3 (12288 x 96); loss is flat in this ratio over a wide range (Kaplan et
+al. 2020, figure 5). The MLP width then takes up what the multiples of the head width leave over, staying near 4 widths.
+"""
+
+from __future__ import annotations
+
+import math
+
+from models.architecture import Architecture
+from models.errors import ArchitectureError
+
+SMALLEST_N, LARGEST_N = 2_000, 2_000_000_000_000  # below, no block fits; above, no public dense run to check against
+MIN_DEPTH = 2
+MLP_RATIO = 4.0  # Vaswani et al. 2017
+
+
+def architecture_near(n: int, vocab_size: int) -> Architecture:
+    """The decoder whose non-embedding count is nearest n among well-shaped ones (within 2% above 1e4)."""
+    if not SMALLEST_N <= n <= LARGEST_N:
+        raise ArchitectureError(
+            f"model.n is {n:g} parameters; allowed is {SMALLEST_N:g} to {LARGEST_N:g} (non-embedding). "
+            f"Choose a number in this range, such as model.n=1e6"
+        )
+    best, best_cost = None, math.inf
+    ideal_depth = _ideal_depth(n)
+    for depth in range(max(MIN_DEPTH, math.floor(ideal_depth * 0.7)), math.ceil(ideal_depth * 1.4) + 2):
+        ideal_width = math.sqrt(n / (depth * (4 + 2 * MLP_RATIO)))
+        step = _head_width(ideal_width)
+        for heads in {max(1, math.floor(ideal_width / step)), math.ceil(ideal_width / step)}:
+            width = heads * step
+            multiple = 64 if width >= 1024 else 16 if width >= 128 else 4
+            exact = (n / depth - 4 * width**2) / (2 * width)
+            mlp_width = max(multiple, round(exact / multiple) * multiple)
+            candidate = Architecture(width, depth, heads, mlp_width, vocab_size)
+            cost = _shape_cost(candidate, n)
+            if cost < best_cost:
+                best, best_cost = candidate, cost
+    assert best is not None  # the range of depths is never empty
+    return best
+
+
+def _aspect(n: float) -> float:
+    """Width per layer that the rule above asks for."""
+    return min(128.0, 32.0 * (n / 1e6) ** 0.15)
+
+
+def _ideal_depth(n: float) -> float:
+    return (n / ((4 + 2 * MLP_RATIO) * _aspect(n) ** 2)) ** (1 / 3)
+
+
+def _head_width(width: float) -> int:
+    """16 below width 56, 32 to 448, 64 to 1,800, then 128: what attention kernels are built for, from 64 upwards."""
+    return 16 if width < 56 else 32 if width < 448 else 64 if width < 1800 else 128
+
+
+def _shape_cost(candidate: Architecture, n: int) -> float:
+    """Squared log deviations: count first, then MLP ratio, then aspect."""
+    count = math.log(candidate.count(context=1).non_embedding / n)
+    ratio = math.log(candidate.mlp_width / (MLP_RATIO * candidate.width))
+    aspect = math.log(candidate.width / candidate.depth / _aspect(n))
+    return (count / 0.01) ** 2 + (ratio / 0.3) ** 2 + (aspect / 0.5) ** 2
