@@ -1,0 +1,94 @@
+"""One fully resolved run. `run_id` is the hash of its canonical JSON, so the same question has the same name."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+
+from models import Architecture
+
+SPEC_VERSION = 1  # raised when the same fields would train another way
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What is read, and what is judged."""
+
+    corpus: str
+    fingerprint: str
+    sequence: int  # tokens
+    eval_tokens: int  # size of the fixed held-out set, rounded down to whole sequences
+    seed: int  # of the data order
+
+
+@dataclass(frozen=True)
+class OptimiserSpec:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with the rate multipliers of models/parametrisation.py."""
+
+    learning_rate: float  # peak, at width 64
+    beta1: float
+    beta2: float
+    epsilon: float
+    weight_decay: float  # decoupled: each step takes learning_rate * weight_decay off
+    clip_norm: float  # of the global gradient
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """Learning rate over the run; see sweep/schedule.py."""
+
+    kind: str
+    warmup_fraction: float  # of the steps
+    decay_fraction: float  # of the steps
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Where and how it runs (launcher, threads, paths) is not part of it."""
+
+    architecture: Architecture
+    data: DataSpec
+    optimiser: OptimiserSpec
+    schedule: ScheduleSpec
+    steps: int
+    batch_sequences: int
+    seed: int  # of the initial parameters
+
+    @property
+    def batch_tokens(self) -> int:
+        return self.batch_sequences * self.data.sequence
+
+    @property
+    def d_tokens(self) -> int:
+        return self.steps * self.batch_tokens
+
+    @property
+    def flops(self) -> float:
+        """Exact training FLOPs."""
+        return float(self.architecture.flops_per_token(self.data.sequence)) * self.d_tokens
+
+    @property
+    def canonical_json(self) -> str:
+        return json.dumps({"version": SPEC_VERSION, **dataclasses.asdict(self)}, sort_keys=True, separators=(",", ":"))
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
+
+
+def spec_from_json(text: str) -> RunSpec:
+    """The inverse of canonical_json."""
+    fields = json.loads(text)
+    version = fields.pop("version")
+    if version != SPEC_VERSION:
+        raise ValueError(f"spec version {version}; this software reads {SPEC_VERSION}")
+    return RunSpec(
+        architecture=Architecture(**fields.pop("architecture")),
+        data=DataSpec(**fields.pop("data")),
+        optimiser=OptimiserSpec(**fields.pop("optimiser")),
+        schedule=ScheduleSpec(**fields.pop("schedule")),
+        **fields,
+    )
