@@ -23,12 +23,7 @@ def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = No
         console.print(f"left out: {sentence}")
     console.print(f"status: [bold]{fit.status.value}[/bold]: {fit.sentence}")
     console.print(allocation_table(allocate(fit, budgets)))
-    record = fit_record(fit)
-    table = Table("constant", "value", f"{LEVEL:.0%} interval", "standard error", title="Constants")
-    for name, entry in record["constants"].items():
-        interval = f"{entry['low']:.5g} .. {entry['high']:.5g}"
-        table.add_row(name, f"{entry['value']:.7g}", interval, f"{entry['standard_error']:.4g}")
-    console.print(table)
+    console.print(constants_table(fit))
     console.print(
         f"objective {fit.objective:.13g} (sum of Huber on ln L, delta {fit.delta:g}); gradient "
         f"{fit.proof.gradient_norm:.1e}; {fit.proof.best_basin_share:.0%} of {fit.proof.starts} starts agree; "
@@ -36,6 +31,14 @@ def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = No
     )
     console.print(f"singular values {' '.join(f'{value:.3g}' for value in fit.proof.singular_values)}")
     console.print(held_out_sentence(fit))
+
+
+def constants_table(fit: Fit) -> Table:
+    table = Table("constant", "value", f"{LEVEL:.0%} interval", "standard error", title="Constants")
+    for name, entry in fit_record(fit)["constants"].items():
+        interval = f"{entry['low']:.5g} .. {entry['high']:.5g}"
+        table.add_row(name, f"{entry['value']:.7g}", interval, f"{entry['standard_error']:.4g}")
+    return table
 
 
 def held_out_sentence(fit: Fit) -> str:

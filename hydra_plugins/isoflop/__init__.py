@@ -1,0 +1,1 @@
+"""The bridge to Hydra: finds our sweeper. The logic is in sweep/."""

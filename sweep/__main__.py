@@ -1,0 +1,49 @@
+"""python -m sweep: run one model, a grid (-m model.n=1e6,3e6 data.tokens=2e7,6e7), or a named experiment."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+
+@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
+def sweep(config: DictConfig) -> None:
+    from sweep.hydra_bridge import single
+
+    single(config)
+
+
+def main() -> None:
+    """One line and exit code 2 for whatever the user can correct; a traceback only for our own mistakes."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from fitting.errors import InputError
+    from models.errors import ArchitectureError
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand errors over instead of printing them
+    # Hydra writes --help, --cfg and the like to standard output; a closed pipe (| head) is not an error.
+    try:
+        sweep()
+    except (InputError, ArchitectureError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _one_line(error: Exception) -> str:
+    """Hydra and OmegaConf explain over several lines; the first ones say it all."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    hints = [line for line in lines[1:] if not line.startswith(("full_key", "object_type", "reference_type"))]
+    return "; ".join([*lines[:1], *hints][:4])
+
+
+if __name__ == "__main__":
+    main()

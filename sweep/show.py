@@ -1,0 +1,150 @@
+"""What a sweep prints: the runs before they are trained, and what came out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from fitting.allocate import allocate
+from fitting.fit import Fit
+from fitting.show import allocation_table, constants_table, held_out_sentence, si
+from results.record import RunRecord, RunStatus
+from results.store import Forecast
+from sweep.spec import RunSpec
+
+
+def print_plan(
+    console: Console,
+    specs: Sequence[RunSpec],
+    target: RunSpec | None,
+    held: Mapping[str, RunRecord],
+    seconds: Sequence[float],
+    slots: int,
+) -> None:
+    table = Table(title="Runs")
+    for header in ("run", "N", "shape", "D (tokens)", "FLOPs", "est. s", "store"):
+        table.add_column(header, justify="left" if header in ("run", "store") else "right")
+    everything = [*specs, target] if target else list(specs)
+    left = []
+    for spec, estimate in zip(everything, seconds, strict=True):
+        count, a = spec.architecture.count(spec.data.sequence), spec.architecture
+        record = held.get(spec.run_id)
+        status = record.status if record else "new"
+        if status not in (RunStatus.DONE, RunStatus.DIVERGED):
+            left.append((spec, estimate))
+        table.add_row(
+            "target" if spec is target else spec.run_id[:8],
+            si(count.non_embedding),
+            f"{a.width}x{a.depth}",
+            si(spec.d_tokens),
+            f"{spec.flops:.2e}",
+            f"{estimate:.0f}",
+            status,
+        )
+    console.print(table)
+    if left:
+        total = sum(estimate for spec, estimate in left if spec is not target) / min(slots, len(left))
+        total += sum(estimate for spec, estimate in left if spec is target)
+        flops = sum(spec.flops for spec, _ in left)
+        console.print(
+            f"{len(left)} of {len(everything)} runs to train, {flops:.2e} FLOPs, about {total / 60:.1f} minutes with "
+            f"{slots} at once (N: non-embedding parameters)"
+        )
+    else:
+        console.print(f"all {len(everything)} runs are in the store: nothing to train")
+
+
+def print_outcome(
+    console: Console,
+    grid: Sequence[RunRecord],
+    targets: Sequence[RunRecord],
+    fit: Fit | None,
+    sealed: Forecast | None,
+    wall: float,
+    trained: int,
+) -> None:
+    console.print(_runs_table([*grid, *targets], fit))
+    for record in [*grid, *targets]:
+        if record.status in (RunStatus.DIVERGED, RunStatus.FAILED, RunStatus.INTERRUPTED):
+            console.print(f"{record.run_id[:8]} {record.status}, left out of fits: {record.sentence}", markup=False)
+    if fit is None:
+        console.print("no law: a fit needs 8 finished runs with 3 sizes and 3 horizons")
+    else:
+        console.print(f"\n[bold]{fit.law.equation}[/bold]  status: {fit.status.value}: {fit.sentence}", highlight=False)
+        console.print(constants_table(fit))
+        console.print(f"{held_out_sentence(fit)}; noise of one run {fit.noise:.2%}", highlight=False)
+    for record in targets:
+        console.print(_forecast_table(sealed, record))
+    if fit is not None:
+        largest = fit.points.flops.max()
+        console.print(allocation_table(allocate(fit, np.asarray([10 * largest, 100 * largest]))))
+    console.print(_speed_sentence([*grid, *targets], wall, trained), highlight=False)
+
+
+def _runs_table(records: Sequence[RunRecord], fit: Fit | None) -> Table:
+    table = Table(title="Results")
+    for header in ("run", "N", "D", "FLOPs", "nats/token", "bits/byte", "fit error", "tokens/s", "status"):
+        table.add_column(header, justify="left" if header in ("run", "status") else "right")
+    for record in records:
+        error = ""
+        if fit is not None and record.loss is not None:
+            predicted = _law_loss(fit, record)
+            error = f"{predicted / record.loss - 1:+.2%}"
+        table.add_row(
+            "target" if record.role == "target" else record.run_id[:8],
+            si(record.n_params_non_embedding),
+            si(record.d_tokens),
+            f"{record.flops:.2e}",
+            "" if record.loss is None else f"{record.loss:.4f} ±{record.loss_se or 0:.3f}",
+            "" if record.bpb is None else f"{record.bpb:.4f}",
+            error,
+            "" if record.tokens_per_second is None else f"{record.tokens_per_second:,.0f}",
+            str(record.status),
+        )
+    return table
+
+
+def _law_loss(fit: Fit, record: RunRecord) -> float:
+    from fitting.solve import evaluate
+
+    x = fit.inputs(np.asarray([record.n_params_non_embedding]), np.asarray([record.d_tokens]))
+    return float(np.exp(evaluate(fit.law, fit.theta[None], x)[0, 0]))
+
+
+def _forecast_table(sealed: Forecast | None, record: RunRecord) -> Table:
+    table = Table(title="Sealed forecast against the target", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    if sealed is None:
+        table.add_row("forecast", "none was sealed")
+    else:
+        table.add_row("sealed forecast (nats/token)", f"{sealed.loss:.4f}")
+        table.add_row(f"{sealed.level:.0%} interval", f"{sealed.low:.4f} .. {sealed.high:.4f}")
+        table.add_row("compute of the target / dearest fitted", f"{sealed.span:.2f}x")
+    if record.loss is None:
+        table.add_row("the target", f"{record.status}: {record.sentence}")
+        return table
+    table.add_row("the target reached", f"{record.loss:.4f}")
+    if sealed is not None:
+        inside = sealed.low <= record.loss <= sealed.high
+        table.add_row("forecast error", f"{sealed.loss / record.loss - 1:+.2%} ({'inside' if inside else 'OUTSIDE'})")
+    return table
+
+
+def _speed_sentence(records: Sequence[RunRecord], wall: float, trained: int) -> str:
+    timed = [record for record in records if record.flops_per_second and record.tokens_per_second]
+    if not timed:
+        return f"{wall:.0f} s"
+    rates = sorted(record.flops_per_second / 1e9 for record in timed if record.flops_per_second)
+    tokens = sum(record.d_tokens for record in timed)
+    flops = sum(record.flops for record in timed)
+    busy = sum(record.seconds or 0.0 for record in timed)
+    ending = f"; this command: {wall:.0f} s, {trained} runs trained"
+    return (
+        f"{len(timed)} runs: {si(tokens)} tokens and {flops / 1e12:.1f} TFLOP in {busy:.0f} s of training: "
+        f"{tokens / busy:,.0f} tokens/s and {flops / busy / 1e9:.1f} GFLOP/s a worker "
+        f"({rates[0]:.1f} to {rates[-1]:.1f} by run){ending}"
+    )

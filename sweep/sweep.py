@@ -1,0 +1,226 @@
+"""A sweep from its design to its report: specs, cost table, launch, sealed forecast, target, law."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from fitting.errors import InputError
+from results.record import RunRecord, RunStatus
+from results.store import Forecast, Store
+from sweep.config import SweepSettings, run_spec, sweep_settings
+from sweep.data.corpus import Corpus
+from sweep.data.prepare import prepare
+from sweep.designs.grid import combinations
+from sweep.estimate import estimated_seconds
+from sweep.execute import Place
+from sweep.forecast import fit_sweep, seal_forecast
+from sweep.launchers.launcher import Finished, Job
+from sweep.launchers.local import LocalLauncher
+from sweep.progress import SweepProgress
+from sweep.show import print_outcome, print_plan
+from sweep.spec import RunSpec
+
+POLL_SECONDS = 0.25
+PLAIN_WIDTH = 110  # characters
+
+
+def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[RunRecord]:
+    """Trains what the store does not hold yet and prints what came out. Ctrl-C keeps everything done so far."""
+    console = sweep_console()
+    began = time.time()
+    settings = sweep_settings(config)
+    store = Store(settings.store)
+    _check_values(config, settings, axes)
+    store.require_writable()
+    corpus = _corpus(console, settings)
+    specs, target = _specs(config, settings, axes, corpus, console)
+    records, damaged = store.records()
+    for file in damaged:
+        console.print(f"left out: {file.path} cannot be read ({file.reason})", markup=False)
+    everything = [*specs, target] if target else specs
+    held = {record.run_id: record for record in records}
+    missing = [spec for spec in everything if not _settled(held.get(spec.run_id))]
+    print_plan(console, specs, target, held, estimated_seconds(everything, records), _slots(settings))
+    try:
+        finished = _train(console, store, settings, corpus, [spec for spec in missing if spec != target], "grid", "fit")
+        sealed = None
+        if target is not None:
+            sealed = _forecast_target(console, store, settings, corpus, specs, target, missing)
+            finished += _train(console, store, settings, corpus, [t for t in missing if t == target], "target", "target")
+    except KeyboardInterrupt:
+        console.print("stopped: what is done is in the store; the same command carries on")
+        raise
+    outcome = [record for spec in everything if (record := store.read(spec.run_id))]
+    _report(console, store, settings, outcome, specs, sealed, time.time() - began, finished)
+    failed = [record for record in outcome if record.status == RunStatus.FAILED]
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(outcome)} runs failed, the others are in the store; first: {failed[0].run_id}: "
+            f"{failed[0].sentence}. Correct the cause and run the same command again"
+        )
+    return outcome
+
+
+def sweep_console() -> Console:
+    """Wide enough for the tables where there is no terminal whose width counts."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+
+
+def _check_values(config: DictConfig, settings: SweepSettings, axes: Mapping[str, Sequence[Any]]) -> None:
+    """Every value is tried on a stand-in corpus before the real one is prepared, so that a typo costs no minute."""
+    from sweep.data.corpus import CorpusInfo
+
+    stand_in = CorpusInfo(settings.data.source, "-", "-", settings.data.vocab_size, 0, 0, 1, 0, 0, 1)
+    points = combinations({**settings.axes, **axes})
+    for point in points:
+        run_spec(config, point, stand_in)
+    if settings.target is not None:
+        run_spec(config, settings.target, stand_in)
+
+
+def _settled(record: RunRecord | None) -> bool:
+    return record is not None and record.status in (RunStatus.DONE, RunStatus.DIVERGED)
+
+
+def _slots(settings: SweepSettings) -> int:
+    return LocalLauncher(Path(), settings.workers).slots
+
+
+def _corpus(console: Console, settings: SweepSettings) -> Corpus:
+    with console.status("corpus") as status:
+        shown = ""
+
+        def report(words: str, share: float) -> None:
+            nonlocal shown
+            status.update(f"corpus: {words} ({share:.0%})")
+            if not console.is_terminal and words != shown:
+                console.print(f"corpus: {words}")
+            shown = words
+
+        corpus = prepare(settings.data, report)
+    info = corpus.info
+    console.print(
+        f"corpus {info.source} [{info.fingerprint}]: {info.documents} files, {info.train_bytes / 1e6:.1f} MB = "
+        f"{info.train_tokens / 1e6:.1f}M {info.tokenizer} tokens to train on, {info.held_out_bytes / 1e6:.1f} MB held out",
+        highlight=False,
+        markup=False,
+    )
+    return corpus
+
+
+def _specs(
+    config: DictConfig,
+    settings: SweepSettings,
+    axes: Mapping[str, Sequence[Any]],
+    corpus: Corpus,
+    console: Console,
+) -> tuple[list[RunSpec], RunSpec | None]:
+    """The runs of the grid, each once, and the target."""
+    found: dict[str, RunSpec] = {}
+    dropped = 0
+    for point in combinations({**settings.axes, **axes}):
+        spec = run_spec(config, point, corpus.info)
+        if settings.max_flops is not None and spec.flops > settings.max_flops:
+            dropped += 1
+        else:
+            found[spec.run_id] = spec
+    if dropped:
+        console.print(f"{dropped} combinations cost more than design.max_flops = {settings.max_flops:g} and are left out")
+    if not found:
+        raise InputError(f"design.max_flops is {settings.max_flops:g}; every run of the grid costs more. Raise it")
+    target = run_spec(config, settings.target, corpus.info) if settings.target is not None else None
+    if target is not None:
+        found.pop(target.run_id, None)  # a target is never fitted
+    return list(found.values()), target
+
+
+def _train(
+    console: Console,
+    store: Store,
+    settings: SweepSettings,
+    corpus: Corpus,
+    specs: list[RunSpec],
+    label: str,
+    role: str,
+) -> int:
+    """Runs what is missing; returns how many ended."""
+    if not specs:
+        return 0
+    place = Place(
+        store=str(store.path),
+        corpus=str(corpus.folder),
+        sweep=settings.name,
+        role=role,
+        launcher="local",
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
+    ended: dict[str, str] = {}
+    with (
+        SweepProgress(console, {spec.run_id: spec for spec in specs}, label) as display,
+        LocalLauncher(store.path / "logs", settings.workers) as launcher,
+    ):
+        launcher.submit([Job(spec, place) for spec in specs])
+        while len(ended) < len(specs):
+            events = launcher.poll(POLL_SECONDS)
+            display.update(events)
+            ended.update({event.run_id: event.status for event in events if isinstance(event, Finished)})
+    return len(ended)
+
+
+def _forecast_target(
+    console: Console,
+    store: Store,
+    settings: SweepSettings,
+    corpus: Corpus,
+    specs: list[RunSpec],
+    target: RunSpec,
+    missing: list[RunSpec],
+) -> Forecast | None:
+    """Sealed now if the target is not trained yet; else what was sealed then."""
+    sealed = store.forecast(target.run_id)
+    if sealed is not None or target not in missing:
+        return sealed
+    fit = fit_sweep([record for spec in specs if (record := store.read(spec.run_id))], str(store.path))
+    if fit is None:
+        console.print("no forecast: too few finished runs for a law")
+        return None
+    sealed = seal_forecast(store, fit, target)
+    console.print(
+        f"forecast for the target sealed before training: {sealed.loss:.4f} nats/token "
+        f"({sealed.level:.0%} interval {sealed.low:.4f} .. {sealed.high:.4f}), {sealed.span:.2g}x the dearest fitted run"
+    )
+    return sealed
+
+
+def _report(
+    console: Console,
+    store: Store,
+    settings: SweepSettings,
+    outcome: list[RunRecord],
+    specs: list[RunSpec],
+    sealed: Forecast | None,
+    wall: float,
+    trained: int,
+) -> None:
+    from fitting.record import fit_record
+
+    grid_ids = {spec.run_id for spec in specs}
+    grid = [record for record in outcome if record.run_id in grid_ids]
+    targets = [record for record in outcome if record.run_id not in grid_ids]
+    fit = fit_sweep(grid, str(store.path))
+    if fit is not None:
+        store.write_text(f"fits/{settings.name}-{fit.points.digest}.json", json.dumps(fit_record(fit), indent=2) + "\n")
+    print_outcome(console, grid, targets, fit, sealed, wall, trained)
+    if settings.report is not None:
+        from results.report import write_report
+
+        path = write_report(store, Path(settings.report), run_ids=[record.run_id for record in outcome])
+        console.print(f"report: {path}")
