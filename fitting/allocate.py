@@ -35,7 +35,9 @@ class Allocation:
     level: float
 
 
-def optimum(constants: Mapping[str, np.ndarray], flops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def optimum(
+    constants: Mapping[str, float] | Mapping[str, np.ndarray], flops: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """N*, D* of the closed form above, broadcast over constants and budgets; NaN where an exponent is zero."""
     alpha, beta = constants["alpha"], constants["beta"]
     total = alpha + beta

@@ -215,7 +215,8 @@ def _judge(
         )
     if bound:
         return FitStatus.BOUND_HIT, (
-            f"{', '.join(bound)} ended on a bound: the points do not determine it; read the predictions, not the constants"
+            f"{', '.join(bound)} ended on a bound: the points do not determine it; read the predictions, not the "
+            f"constants"
         )
     if len(points) < len(names) + 3:
         return FitStatus.TOO_FEW_POINTS, f"{len(points)} points for {len(names)} parameters: intervals are too narrow"
@@ -225,8 +226,8 @@ def _judge(
             f"{proof.smallest_eigenvalue:.1e}); read the predictions, not the constants"
         )
     return FitStatus.CONVERGED, (
-        f"{proof.best_basin_share:.0%} of {proof.starts} starts reach this optimum, gradient {proof.gradient_norm:.0e}, "
-        f"condition number {proof.condition:.0f}"
+        f"{proof.best_basin_share:.0%} of {proof.starts} starts reach this optimum, gradient "
+        f"{proof.gradient_norm:.0e}, condition number {proof.condition:.0f}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import glob as globbing
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,13 +103,13 @@ def _read_file(file: Path):
     try:
         if file.suffix == ".parquet":
             return pyarrow.parquet.read_table(file)
-        # newlines inside a damaged row or a file of another kind: pyarrow says which row
         table = pyarrow.csv.read_csv(file)
+        names = table.column_names  # decodes the header, which may be damaged
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file}: not readable as CSV or Parquet ({first_line}); give a table with a header") from None
-    if len(set(table.column_names)) != len(table.column_names):
-        raise InputError(f"{file}: the header names a column twice: {table.column_names}; rename one")
+    if len(set(names)) != len(names):
+        raise InputError(f"{file}: the header names a column twice: {', '.join(names)}; rename one")
     return table
 
 
@@ -138,7 +138,7 @@ def _numbers(table: dict[str, np.ndarray], name: str, source: str) -> np.ndarray
         raise
 
 
-_COMPARE = {
+_COMPARE: dict[type[ast.cmpop], Callable] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,

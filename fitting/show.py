@@ -45,8 +45,8 @@ def held_out_sentence(fit: Fit) -> str:
     if fit.held_out is None:
         return "held out by compute: too few points to hold any out"
     return (
-        f"held out by compute: the {fit.held_out.points} largest runs ({fit.held_out.span:.3g}x) are missed by a median "
-        f"{fit.held_out.median_error:.2%}, at most {fit.held_out.largest_error:.2%}"
+        f"held out by compute: the {fit.held_out.points} largest runs ({fit.held_out.span:.3g}x) are missed by a "
+        f"median {fit.held_out.median_error:.2%}, at most {fit.held_out.largest_error:.2%}"
     )
 
 
@@ -65,11 +65,12 @@ def allocation_table(allocation: Allocation) -> Table:
 
 
 def si(value: float) -> str:
-    """1234567 -> '1.23M': three digits with an SI-like suffix as the field writes counts."""
-    for limit, suffix in ((1e15, "e"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value:.3g}" if suffix == "e" else f"{value / limit:.3g}{suffix}"
-    return f"{value:.3g}"
+    """1234567 -> '1.23M': three digits with the suffix that the field writes counts with."""
+    rounded = float(f"{value:.3g}")  # first, so that 999,936 is 1M and not 1000k
+    for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if limit <= abs(rounded) < 1e15:
+            return f"{rounded / limit:.3g}{suffix}"
+    return f"{rounded:.3g}"
 
 
 def prediction_csv(prediction: Prediction) -> str:

@@ -70,9 +70,7 @@ def rotate(x_BxTxHxK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.A
     """RoPE on the two halves of the head width."""
     cos, sin = rotation
     left, right = jnp.split(x_BxTxHxK, 2, axis=-1)
-    return jnp.concatenate(
-        [left * cos[None] - right * sin[None], right * cos[None] + left * sin[None]], axis=-1
-    )
+    return jnp.concatenate([left * cos[None] - right * sin[None], right * cos[None] + left * sin[None]], axis=-1)
 
 
 def attention(x_BxTxD: jax.Array, qkv_Dx3xHxK: jax.Array, out_HxKxD: jax.Array, rotation) -> jax.Array:

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import typing
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from fitting.errors import InputError
 from results.record import SCHEMA_VERSION, RunRecord, record_fields
 
 DEFAULT_STORE = "store"
-_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+_ARROW: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -145,6 +146,16 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def forecasts(self) -> tuple[list[Forecast], list[Damaged]]:
+        """All sealed forecasts, oldest first, and the files that could not be read."""
+        found, damaged = [], []
+        for file in sorted((self.path / "forecasts").glob("[!.]*.json")):
+            try:
+                found.append(_forecast(json.loads(file.read_text())))
+            except (OSError, ValueError, TypeError) as error:
+                damaged.append(Damaged(file, str(error).splitlines()[0] if str(error) else type(error).__name__))
+        return sorted(found, key=lambda forecast: forecast.sealed_at), damaged
+
     # -- the rest
 
     def write_text(self, name: str, text: str) -> Path:
@@ -177,7 +188,7 @@ class Store:
             os.replace(temporary, file)
 
     @contextlib.contextmanager
-    def _temporary(self, file: Path) -> Iterator[Path]:
+    def _temporary(self, file: Path) -> Generator[Path]:
         """A file beside the final one whose name starts with a dot: directory readers skip it."""
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
         os.close(handle)
@@ -202,3 +213,13 @@ def _record(row: dict) -> RunRecord:
     """Unknown columns (a newer version wrote them) are dropped; missing ones take their default."""
     known = record_fields()
     return RunRecord(**{name: value for name, value in row.items() if name in known})
+
+
+def _forecast(row: dict) -> Forecast:
+    """Raises TypeError where a field is missing, unknown or of another kind."""
+    forecast = Forecast(**row)
+    for name, kind in typing.get_type_hints(Forecast).items():
+        value = getattr(forecast, name)
+        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r:.60}, not of type {kind.__name__}")
+    return forecast

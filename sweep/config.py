@@ -144,7 +144,8 @@ def _tokens(read: Reader, architecture: Architecture) -> float:
     ratio = read.optional_number("data.tokens_per_param", 1e-6, 1e9)
     if tokens is not None and ratio is not None:
         raise InputError(
-            f"data.tokens is {tokens:g} and data.tokens_per_param is {ratio:g}; allowed is one of them. Set the other to null"
+            f"data.tokens is {tokens:g} and data.tokens_per_param is {ratio:g}; allowed is one of them. Set the other "
+            f"to null"
         )
     if tokens is not None:
         return tokens
@@ -198,7 +199,9 @@ class Reader:
         except (TypeError, ValueError):
             number = math.nan
         if not (low <= number <= high and number == math.floor(number)):
-            raise InputError(f"{key} is {_shown(value)}; allowed is a whole number from {low:g} to {high:g}, such as 1e6")
+            raise InputError(
+                f"{key} is {_shown(value)}; allowed is a whole number from {low:g} to {high:g}, such as 1e6"
+            )
         return int(number)
 
     def optional_number(self, key: str, low: float, high: float) -> float | None:

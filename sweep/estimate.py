@@ -1,4 +1,4 @@
-"""What will the runs cost on this machine? FLOPs are exact; the rate is measured where the store has runs of its own."""
+"""What will the runs cost on this machine? FLOPs are exact; the rate is measured where the store has own runs."""
 
 from __future__ import annotations
 

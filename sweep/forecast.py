@@ -22,7 +22,9 @@ FEWEST_RUNS = 8  # of five-parameter laws; below, no interval is worth printing
 def sweep_points(records: Sequence[RunRecord], source: str) -> Points | None:
     """The finished runs as points; None where there are too few or they do not vary. The rest is named as left out."""
     done = [record for record in records if record.status == RunStatus.DONE and record.loss is not None]
-    left = sorted({f"{record.status} ({record.run_id[:8]}: {record.sentence})" for record in records if record not in done})
+    left = sorted(
+        {f"{record.status} ({record.run_id[:8]}: {record.sentence})" for record in records if record not in done}
+    )
     sizes, horizons = {record.n_params_non_embedding for record in done}, {record.d_tokens for record in done}
     if len(done) < FEWEST_RUNS or len(sizes) < 3 or len(horizons) < 3:
         return None

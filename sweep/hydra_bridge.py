@@ -29,8 +29,8 @@ def multirun(config: DictConfig, context: HydraContext, launcher: Any, arguments
     groups = [key for key in axes if context.config_loader.get_group_options(key)]
     if groups:
         raise InputError(
-            f"{groups[0]} is a group of settings and cannot be an axis with other values yet; sweep over values such as "
-            f"model.n, or run once for each choice"
+            f"{groups[0]} is a group of settings and cannot be an axis; sweep over values such as model.n, or run once "
+            f"for each choice"
         )
     plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.set_struct(plain, True)

@@ -49,7 +49,9 @@ class SweepProgress:
                 self._running.pop(event.run_id, None)
                 self._ended[event.run_id] = event.status
                 if self._live is None or event.status not in (RunStatus.DONE,):
-                    self._console.print(f"{self._name(event.run_id)}: {event.status} ({self._summary()})", highlight=False, markup=False)
+                    self._console.print(
+                        f"{self._name(event.run_id)}: {event.status} ({self._summary()})", highlight=False, markup=False
+                    )
         if self._live is not None:
             self._live.update(self._table())
         elif time.monotonic() - self._printed > PLAIN_SECONDS:

@@ -53,7 +53,9 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
         sealed = None
         if target is not None:
             sealed = _forecast_target(console, store, settings, corpus, specs, target, missing)
-            finished += _train(console, store, settings, corpus, [t for t in missing if t == target], "target", "target")
+            finished += _train(
+                console, store, settings, corpus, [t for t in missing if t == target], "target", "target"
+            )
     except KeyboardInterrupt:
         console.print("stopped: what is done is in the store; the same command carries on")
         raise
@@ -133,7 +135,9 @@ def _specs(
         else:
             found[spec.run_id] = spec
     if dropped:
-        console.print(f"{dropped} combinations cost more than design.max_flops = {settings.max_flops:g} and are left out")
+        console.print(
+            f"{dropped} combinations cost more than design.max_flops = {settings.max_flops:g} and are left out"
+        )
     if not found:
         raise InputError(f"design.max_flops is {settings.max_flops:g}; every run of the grid costs more. Raise it")
     target = run_spec(config, settings.target, corpus.info) if settings.target is not None else None

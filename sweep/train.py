@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -110,7 +110,8 @@ def _advance(program: Program, state: TrainState, tokens: jax.Array, rates: jax.
             return _loss(program.architecture, params, tokens[i]).mean()
 
         loss, gradients = jax.value_and_grad(mean_loss)(state.params)
-        directions, moments = transformation.update(gradients, state.moments, state.params)
+        updates, moments = transformation.update(gradients, state.moments, state.params)
+        directions = cast(dict[str, jax.Array], updates)
         params = {
             name: value - rates[i] * rate_multiplier(name, width) * directions[name]
             for name, value in state.params.items()

@@ -18,10 +18,10 @@ def _laws() -> dict[str, Law]:
     for module_info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{module_info.name}")
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Law) and value.__module__ == module.__name__:
-                if value is not Law:
-                    law = value()
-                    found[law.name] = law
+            defined_here = isinstance(value, type) and value.__module__ == module.__name__
+            if defined_here and issubclass(value, Law) and value is not Law:
+                law = value()
+                found[law.name] = law
     return found
 
 

@@ -27,9 +27,17 @@ FLOOR_DEPTH = 7.0
 class Chinchilla(Law):
     """theta = (a, alpha, b, beta, e): a = ln of the N-term and b = ln of the D-term at the geometric-mean point."""
 
-    name: str = "chinchilla"
-    equation: str = "L(N, D) = E + A/N^alpha + B/D^beta"
-    inputs: tuple[str, ...] = ("n_params", "d_tokens")
+    @property
+    def name(self) -> str:
+        return "chinchilla"
+
+    @property
+    def equation(self) -> str:
+        return "L(N, D) = E + A/N^alpha + B/D^beta"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return ("n_params", "d_tokens")
 
     def parameters(self, x: np.ndarray, log_loss: np.ndarray) -> tuple[Parameter, ...]:
         lowest, highest = float(log_loss.min()), float(log_loss.max())

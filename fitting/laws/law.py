@@ -25,9 +25,20 @@ class Law(abc.ABC):
     Subclasses are final frozen dataclasses without state, so that they hash and can be jit-static.
     """
 
-    name: str
-    equation: str
-    inputs: tuple[str, ...]  # columns of Points, in the order of x's last axis
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """What --law calls it."""
+
+    @property
+    @abc.abstractmethod
+    def equation(self) -> str:
+        """As it is printed."""
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> tuple[str, ...]:
+        """Columns of Points, in the order of x's last axis."""
 
     @abc.abstractmethod
     def parameters(self, x: np.ndarray, log_loss: np.ndarray) -> tuple[Parameter, ...]:

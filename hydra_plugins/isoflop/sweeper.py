@@ -37,4 +37,6 @@ class IsoflopSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from sweep.hydra_bridge import multirun
 
+        assert self.config is not None  # Hydra calls setup first
+        assert self.hydra_context is not None
         return multirun(self.config, self.hydra_context, self.launcher, arguments)

@@ -73,7 +73,7 @@ class Corpus:
         return tokens.reshape(steps, batch, length + 1)
 
     def evaluation_windows(self, tokens: int, length: int) -> np.ndarray:
-        """Fixed windows (windows, length + 1), evenly spaced over the held-out stream, about `tokens` targets in all."""
+        """Fixed windows (windows, length + 1), evenly spaced over the held-out stream, about `tokens` targets."""
         available = (len(self.held_out) - 1) // length
         wanted = max(1, tokens // length)
         if available < 1:

@@ -56,8 +56,8 @@ def prepare(settings: DataSettings, report: Callable[[str, float], None] = lambd
     train = [document for document in documents if not document.held_out]
     if not held_out or not train:
         raise InputError(
-            f"data source {settings.source!r} has {len(documents)} files, {len(held_out)} of them held out; both splits "
-            f"need one at least. Give more files (1 in 20 is held out, by the hash of its name)"
+            f"data source {settings.source!r} has {len(documents)} files, {len(held_out)} of them held out; both "
+            f"splits need one at least. Give more files (1 in 20 is held out, by the hash of its name)"
         )
     fingerprint = _fingerprint(settings, documents)
     folder = cache_folder() / "corpus" / fingerprint
@@ -97,9 +97,7 @@ def _write(
     train_texts = [document.text for document in train]
     held_out_texts = [document.text for document in held_out]
     report("training the tokenizer", 0.05)
-    tokenizer = (
-        bytes_tokenizer() if settings.tokenizer == "bytes" else train_bpe(train_texts, settings.vocab_size)
-    )
+    tokenizer = bytes_tokenizer() if settings.tokenizer == "bytes" else train_bpe(train_texts, settings.vocab_size)
     total, done, streams = sum(map(len, train_texts + held_out_texts)), 0, []
     for texts in (train_texts, held_out_texts):
         parts = []

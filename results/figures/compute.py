@@ -1,0 +1,135 @@
+"""What does compute buy? The runs against the frontier L*(C), and the law's IsoFLOP slices with the runs near them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from fitting.allocate import Allocation, optimum
+from fitting.fit import Fit
+from fitting.predict import predict
+from fitting.show import si
+from results.figures.style import (
+    BLUE,
+    C_AXIS,
+    INK,
+    MUTED,
+    N_AXIS,
+    PAPER,
+    TARGET,
+    axis,
+    band,
+    figure,
+    log_axis,
+    loss_axis,
+    run_markers,
+    size_colors,
+)
+from results.record import RunRecord
+
+NEAR = 1.35  # a run belongs to a slice when its 6ND is within this factor of the slice's budget
+MOST_SLICES = 5
+SLICE_POINTS = 80
+
+
+def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | None) -> go.Figure:
+    """Loss against 6ND. `best` is the law's optimum on a grid of budgets; None draws the runs alone."""
+    drawn = figure()
+    shown = [record for record in records if record.loss is not None]
+    losses = [record.loss for record in shown if record.loss is not None]
+    flops = [record.flops_6nd for record in shown]
+    if fit is not None and best is not None:
+        dearest = float((6 * fit.points.n_params * fit.points.d_tokens).max())
+        drawn.add_traces(band(best.flops, best.loss.low, best.loss.high, f"{best.level:.0%} interval of one run"))
+        for fitted, dash, name in ((True, "solid", "L*(C)"), (False, "dash", "L*(C), extrapolated")):
+            keep = best.flops <= dearest * 1.0001 if fitted else best.flops >= dearest * 0.9999
+            drawn.add_scatter(
+                x=best.flops[keep],
+                y=best.loss.value[keep],
+                name=name,
+                mode="lines",
+                line={"color": BLUE, "width": 2.5, "dash": dash},
+                hovertemplate="best at %{x:.3g} FLOPs: %{y:.3f} nats/token<extra></extra>",
+            )
+        flops += best.flops.tolist()
+        losses += [*best.loss.low[np.isfinite(best.loss.low)], *best.loss.high[np.isfinite(best.loss.high)]]
+    _add_runs(drawn, shown, lambda record: record.flops_6nd)
+    drawn.update_xaxes(**log_axis(C_AXIS, flops))
+    drawn.update_yaxes(**loss_axis(losses))
+    return drawn
+
+
+def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
+    """Loss against N at a few budgets of the fitted runs; D = C / 6N along a curve, its minimum marked."""
+    drawn = figure()
+    runs = [record for record in records if record.loss is not None and record.role != "target"]
+    sizes = [record.n_params_non_embedding for record in runs]
+    losses = [record.loss for record in runs if record.loss is not None]
+    grid = np.geomspace(min(sizes) / 2.5, max(sizes) * 2.5, SLICE_POINTS)
+    budgets = slice_budgets([record.flops_6nd for record in runs])
+    colors = size_colors(budgets)
+    minima = []
+    for budget in budgets:
+        name = f"{budget:.2g} FLOPs"
+        curve = predict(fit, grid, budget / (6 * grid)).loss
+        n_best, _ = optimum(fit.constants, np.asarray([budget]))
+        if np.isfinite(n_best[0]):
+            minima.append((float(n_best[0]), float(predict(fit, n_best, budget / (6 * n_best)).loss[0])))
+        drawn.add_scatter(
+            x=grid,
+            y=curve,
+            name=name,
+            mode="lines",
+            legendgroup=name,
+            line={"color": colors[budget], "width": 2},
+            hovertemplate=f"{name}, N = %{{x:.3s}}: %{{y:.3f}} nats/token<extra></extra>",
+        )
+        near = [record for record in runs if 1 / NEAR <= record.flops_6nd / budget <= NEAR]
+        marker = {"color": colors[budget], "size": 9, "line": {"color": PAPER, "width": 1}}
+        points = ([record.n_params_non_embedding for record in near], [record.loss for record in near])
+        drawn.add_trace(run_markers(near, *points, name, legendgroup=name, showlegend=False, marker=marker))
+    inside = [(n, loss) for n, loss in minima if grid[0] <= n <= grid[-1]]
+    if inside:
+        drawn.add_scatter(
+            x=[n for n, _ in inside],
+            y=[loss for _, loss in inside],
+            name="N* of the law",
+            mode="lines+markers",
+            line={"color": INK, "width": 1, "dash": "dot"},
+            marker={"symbol": "diamond-open", "size": 10, "color": INK, "line": {"width": 1.5}},
+            hovertemplate="N* = %{x:.3s}: %{y:.3f} nats/token<extra></extra>",
+        )
+    drawn.update_xaxes(**log_axis(N_AXIS, grid, pad=0.0))
+    drawn.update_yaxes(**loss_axis([*losses, *(loss for _, loss in inside)], pad=0.12))
+    return drawn
+
+
+def slice_budgets(flops: Sequence[float]) -> list[float]:
+    """Up to MOST_SLICES budgets, each amid the most runs that no other has: the slices that the grid really holds."""
+    left, budgets = sorted(flops), []
+    while left and len(budgets) < MOST_SLICES:
+        near = [[other for other in left if 1 <= other / low <= NEAR] for low in left]
+        group = max(near, key=lambda members: (len(members), members[0]))
+        budgets.append(float(np.exp(np.mean(np.log(group)))))
+        left = [other for other in left if other not in group]
+    return sorted(budgets)
+
+
+def _add_runs(drawn: go.Figure, records: Sequence[RunRecord], x) -> None:
+    """Fitted runs coloured by N, targets as stars."""
+    grid = [record for record in records if record.role != "target"]
+    colors = size_colors(record.n_params_non_embedding for record in grid)
+    for size, color in colors.items():
+        same = [record for record in grid if record.n_params_non_embedding == size]
+        marker = {"color": color, "size": 9, "line": {"color": PAPER, "width": 1}}
+        points = ([x(record) for record in same], [record.loss for record in same])
+        drawn.add_trace(run_markers(same, *points, f"N = {si(size)}", marker=marker))
+    targets = [record for record in records if record.role == "target"]
+    if targets:
+        points = ([x(record) for record in targets], [record.loss for record in targets])
+        drawn.add_trace(run_markers(targets, *points, "target", marker=TARGET))
+    if not records:
+        drawn.update_xaxes(**axis(C_AXIS))
+        drawn.add_annotation(text="no run has a loss yet", showarrow=False, font={"color": MUTED})

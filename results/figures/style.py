@@ -1,0 +1,136 @@
+"""How do all figures look? One palette that colour-blind people can read, one font, axes that carry their unit."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from fitting.show import si
+from results.record import RunRecord
+
+# plotly 7 puts an upload button into every figure unless told not to.
+CONFIG = {"displaylogo": False, "showSendToCloud": False, "responsive": True}
+
+# Okabe & Ito 2008: distinct for all common kinds of colour blindness.
+BLUE, VERMILLION, GREEN, SKY = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
+INK, MUTED, GRID, PAPER = "#1f2933", "#5b6875", "#e4e8ee", "#ffffff"
+BAND = "rgba(0, 114, 178, 0.16)"
+SHADE = "rgba(31, 41, 51, 0.06)"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+TARGET = {"symbol": "star", "size": 15, "color": VERMILLION, "line": {"color": PAPER, "width": 1}}
+# The yellow end of viridis cannot be read on white.
+ORDERED_SCALE, ORDERED_END = "Viridis", 0.86
+
+N_AXIS = "N (non-embedding parameters)"
+D_AXIS = "D (training tokens)"
+C_AXIS = "C = 6ND (training FLOPs)"
+LOSS_AXIS = "loss (nats/token)"
+
+
+def figure(height: int = 420) -> go.Figure:
+    """An empty figure in the shared look; the page around it gives title and caption."""
+    drawn = go.Figure()
+    drawn.update_layout(
+        template="none",
+        height=height,
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
+        font={"family": FONT, "size": 13, "color": INK},
+        margin={"l": 62, "r": 18, "t": 12, "b": 54},
+        hoverlabel={"bgcolor": PAPER, "bordercolor": MUTED, "font": {"family": FONT, "color": INK}, "align": "left"},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "font": {"size": 12},
+            "itemsizing": "constant",
+        },
+        showlegend=True,
+    )
+    return drawn
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """A linear axis with a light grid."""
+    look = {"gridcolor": GRID, "linecolor": MUTED, "showline": True, "zeroline": False, "ticks": "outside"}
+    return {**look, "ticklen": 4, "tickcolor": MUTED, "title": {"text": title, "standoff": 8}, "automargin": True, **more}
+
+
+def log_axis(title: str, values: Iterable[float], pad: float = 0.06, **more: Any) -> dict[str, Any]:
+    """A logarithmic axis around the finite positive values: 100k, 1M, 10M for counts, powers of ten for FLOPs."""
+    kept = _logs(values)
+    low, high = (kept.min(), kept.max()) if len(kept) else (0.0, 1.0)
+    room = max(high - low, 0.3) * pad
+    # Powers of ten only read well with one label a decade; shorter axes get 1, 2, 5 with a prefix.
+    powers = "FLOP" in title and high - low > 1.5
+    step = {"dtick": max(1, int(np.ceil((high - low) / 6)))} if high - low > 1.5 else {"dtick": "D2"}
+    if high - low < 0.55:
+        step = {"dtick": "D1"}
+    labels = {"exponentformat": "power"} if powers else {"tickformat": "~s"}
+    return axis(title, type="log", range=[low - room, high + room], **{**labels, **step, **more})
+
+
+def loss_axis(values: Iterable[float], title: str = LOSS_AXIS, pad: float = 0.06, **more: Any) -> dict[str, Any]:
+    """A linear axis around the finite losses."""
+    kept = np.asarray([value for value in values if np.isfinite(value)], float)
+    low, high = (kept.min(), kept.max()) if len(kept) else (0.0, 1.0)
+    room = max(high - low, 0.02 * max(abs(high), 1e-9)) * pad
+    return axis(title, range=[low - room, high + room], tickformat="~g", **more)
+
+
+def size_colors(sizes: Iterable[float]) -> dict[float, str]:
+    """One colour a size, dark to light with growing N."""
+    ordered = sorted(set(sizes))
+    if len(ordered) == 1:
+        return {ordered[0]: BLUE}
+    positions = np.linspace(0.0, ORDERED_END, len(ordered))
+    return dict(zip(ordered, sample_colorscale(ORDERED_SCALE, positions.tolist()), strict=True))
+
+
+def band(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, color: str = BAND, **more: Any
+) -> tuple[go.Scatter, go.Scatter]:
+    """Two traces: an unseen lower edge and the filled area above it, where both are finite."""
+    keep = np.isfinite(low) & np.isfinite(high)
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": name, **more}
+    lower = go.Scatter(x=x[keep], y=low[keep], showlegend=False, **edge)
+    return lower, go.Scatter(x=x[keep], y=high[keep], name=name, fill="tonexty", fillcolor=color, **edge)
+
+
+def safe(text: object, limit: int = 120) -> str:
+    """Plotly reads tags in labels: names from a store are shown as they are written, never interpreted."""
+    plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
+    return html.escape(plain if len(plain) <= limit else plain[: limit - 1] + "…", quote=False)
+
+
+def run_hover(record: RunRecord) -> str:
+    """What a run says when pointed at."""
+    loss = "no loss" if record.loss is None else f"loss {record.loss:.4f} nats/token"
+    if record.loss is not None and record.loss_se is not None:
+        loss += f" ± {record.loss_se:.4f}"
+    return "<br>".join(
+        [
+            f"<b>{safe(record.run_id[:16])}</b> {safe(record.role)}",
+            f"N {si(record.n_params_non_embedding)}, D {si(record.d_tokens)} tokens",
+            f"6ND {record.flops_6nd:.3g}, exact {record.flops:.3g} FLOPs",
+            loss,
+        ]
+    )
+
+
+def run_markers(records: Sequence[RunRecord], x: Sequence[float], y: Sequence[float], name: str, **more: Any) -> go.Scatter:
+    """Runs as points that explain themselves."""
+    hover = [run_hover(record) for record in records]
+    return go.Scatter(x=list(x), y=list(y), name=name, mode="markers", hovertext=hover, hoverinfo="text", **more)
+
+
+def _logs(values: Iterable[float]) -> np.ndarray:
+    array = np.asarray([value for value in values if value is not None], float)
+    return np.log10(array[np.isfinite(array) & (array > 0)])

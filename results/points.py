@@ -1,0 +1,93 @@
+"""Which records may a law be fitted to? The finished runs of one held-out set, as Points; the rest named as left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from fitting.fit import Fit, fit_law
+from fitting.points import Points
+from results.record import RunRecord, RunStatus
+
+# The count that the law of a sweep is fitted in: without the embedding and the head, whose share falls with N.
+N_DEFINITION = "n_params_non_embedding"
+FEWEST_RUNS = 8  # of five-parameter laws; below, no interval is worth printing
+FEWEST_VALUES = 3  # of N and of D: with two, an exponent and a floor cannot be told apart
+
+
+def record_points(records: Sequence[RunRecord], source: str) -> Points | None:
+    """The runs that can be fitted; None where `shortfall` has something to say. Targets never are: they are the test.
+
+    Rows stand in the order of the run_id, so that the same runs give the same hash and the same bootstrap whoever
+    reads them and in whatever order they finished.
+    """
+    usable, excluded = _split(records)
+    if _missing(usable):
+        return None
+    return Points(
+        n_params=np.asarray([getattr(record, N_DEFINITION) for record in usable]),
+        d_tokens=np.asarray([record.d_tokens for record in usable]),
+        loss=np.asarray([record.loss for record in usable], dtype=float),
+        flops=np.asarray([record.flops for record in usable]),
+        cluster=tuple(record.run_id for record in usable),
+        source=source,
+        n_definition=N_DEFINITION,
+        flops_definition="exact training FLOPs",
+        excluded=tuple(excluded),
+    )
+
+
+def fit_records(records: Sequence[RunRecord], source: str) -> Fit | None:
+    """The default law of these runs. Raises InputError where the points are there but leave no answer."""
+    points = record_points(records, source)
+    return None if points is None else fit_law(points)
+
+
+def shortfall(records: Sequence[RunRecord]) -> str | None:
+    """One sentence on why `record_points` gives None, and what to add; None where a law can be fitted."""
+    missing = _missing(_split(records)[0])
+    if not missing:
+        return None
+    return (
+        f"a law needs {FEWEST_RUNS} finished runs with {FEWEST_VALUES} values of N and {FEWEST_VALUES} of D "
+        f"(targets aside); here are {missing}. Add runs"
+    )
+
+
+def _missing(usable: Sequence[RunRecord]) -> str:
+    """What is there, where it is too little; else empty."""
+    sizes = {getattr(record, N_DEFINITION) for record in usable}
+    horizons = {record.d_tokens for record in usable}
+    if len(usable) >= FEWEST_RUNS and min(len(sizes), len(horizons)) >= FEWEST_VALUES:
+        return ""
+    return f"{len(usable)} with {len(sizes)} and {len(horizons)}"
+
+
+def _split(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """Usable records by run_id, and one sentence for each one left out."""
+    usable, excluded = [], []
+    for record in sorted(records, key=lambda record: record.run_id):
+        if record.role == "target":
+            continue
+        if record.status != RunStatus.DONE:
+            excluded.append(f"{record.status} ({record.run_id[:8]}: {record.sentence})")
+        elif record.loss is None or not (np.isfinite(record.loss) and record.loss > 0):
+            excluded.append(f"no usable loss ({record.run_id[:8]}: done, but its loss is {record.loss})")
+        else:
+            usable.append(record)
+    # Losses on different held-out sets are different quantities: only the set with the most runs is fitted.
+    sets = Counter(_held_out_set(record) for record in usable)
+    if len(sets) > 1:
+        kept, _ = max(sets.items(), key=lambda item: (item[1], item[0]))
+        for record in usable:
+            if _held_out_set(record) != kept:
+                name = f"{record.corpus} {record.corpus_fingerprint[:8]}, {record.eval_tokens} tokens"
+                excluded.append(f"another held-out set ({record.run_id[:8]}: {name})")
+        usable = [record for record in usable if _held_out_set(record) == kept]
+    return usable, excluded
+
+
+def _held_out_set(record: RunRecord) -> tuple[str, int]:
+    return record.corpus_fingerprint, record.eval_tokens

@@ -1,0 +1,262 @@
+"""The fitter on its own points: recovery, refusals in one line, intervals that contain the truth."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fitting.allocate import allocate, optimum
+from fitting.errors import InputError
+from fitting.fit import FitStatus, fit_law
+from fitting.laws import law_named, law_names
+from fitting.points import Points
+from fitting.predict import predict
+from fitting.read import read_points
+from fitting.show import si
+from fitting.solve import evaluate, jacobian
+
+TRUE = {"E": 1.7, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.37}
+
+
+def law_points(n, d, noise=0.0, seed=0) -> Points:
+    n, d = np.asarray(n, float), np.asarray(d, float)
+    loss = TRUE["E"] + TRUE["A"] * n ** -TRUE["alpha"] + TRUE["B"] * d ** -TRUE["beta"]
+    loss = loss * np.exp(noise * np.random.default_rng(seed).normal(size=len(n)))
+    return Points(n, d, loss, 6 * n * d, tuple(map(str, range(len(n)))), "made", "n", "6ND")
+
+
+def grid_points(noise=0.0, seed=0) -> Points:
+    n, d = np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(1e9, 1e11, 6))
+    return law_points(n.ravel(), d.ravel(), noise, seed)
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "fitting", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def write_csv(path: Path, header: list[str], rows: list[list]) -> str:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return str(path)
+
+
+# -- contract of every law
+
+
+@pytest.mark.parametrize("name", law_names())
+def test_every_law_recovers_itself_and_differentiates(name):
+    law = law_named(name)
+    points = grid_points()
+    x = np.log(np.stack([points.n_params, points.d_tokens], axis=1))
+    x = x - x.mean(axis=0)
+    bounds = law.parameters(x, np.log(points.loss))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        theta = np.asarray([rng.uniform(p.lower, p.upper) for p in bounds])
+        assert np.isfinite(evaluate(law, theta[None], x)).all()
+    step = 1e-6
+    exact = jacobian(law, theta, x)
+    for i in range(len(theta)):
+        up, down = (evaluate(law, (theta + s * step * np.eye(len(theta))[i])[None], x)[0] for s in (1, -1))
+        np.testing.assert_allclose(exact[:, i], (up - down) / (2 * step), atol=1e-7, rtol=1e-5)
+
+
+def test_fit_recovers_the_law_that_made_the_points():
+    fit = fit_law(grid_points(), resamples=100)
+    assert fit.status is FitStatus.CONVERGED
+    for name, value in TRUE.items():
+        assert fit.constants[name] == pytest.approx(value, rel=1e-6)
+
+
+def test_interval_contains_what_the_law_says_beyond_the_points():
+    fit = fit_law(grid_points(noise=0.003), resamples=1000)
+    truth = law_points([1e10], [1e12]).loss[0]
+    predicted = predict(fit, np.asarray([1e10]), np.asarray([1e12]))
+    assert predicted.low[0] < truth < predicted.high[0]
+    assert predicted.high[0] / predicted.low[0] > 1.02  # two decades out, discrepancy alone is 2% either side
+    near = predict(fit, np.asarray([1e9]), np.asarray([1e11]))
+    assert near.high[0] / near.low[0] < predicted.high[0] / predicted.low[0]
+
+
+def test_one_ray_of_tokens_per_parameter_is_not_identified():
+    """Eight runs, all at D = 20 N, equal exponents: any split between A and B fits as well."""
+    n = np.geomspace(1e6, 1e9, 8)
+    loss = 1.7 + 300 * n**-0.35
+    points = Points(n, 20 * n, loss, 120 * n**2, tuple("abcdefgh"), "ray", "n", "6ND")
+    fit = fit_law(points, resamples=100)
+    assert fit.status is FitStatus.NOT_IDENTIFIED
+    assert "vary N and D independently" in fit.sentence
+
+
+def test_clusters_are_resampled_together():
+    points = grid_points(noise=0.003)
+    clustered = Points(
+        points.n_params,
+        points.d_tokens,
+        points.loss,
+        points.flops,
+        tuple(str(i % 6) for i in range(36)),
+        "c",
+        "n",
+        "6ND",
+    )
+    assert fit_law(clustered, resamples=100).resampled == "6 clusters"
+
+
+def test_published_optimum_at_the_gopher_budget():
+    """N*, D* of 5.76e23 FLOPs for four published constant sets (their papers and code)."""
+    sets = {
+        (1.69337368, 406.401018, 410.722827, 0.33917084, 0.2849083): (4.036e10, 2.379e12),
+        (1.69, 406.4, 410.7, 0.34, 0.28): (3.219e10, 2.982e12),
+        (1.8172, 482.01, 2085.43, 0.3478, 0.3658): (7.225e10, 1.329e12),
+    }
+    for (e, a, b, alpha, beta), expected in sets.items():
+        constants = {"E": e, "A": a, "B": b, "alpha": alpha, "beta": beta}
+        assert optimum(constants, 5.76e23) == pytest.approx(expected, rel=1e-3)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0.1, 1.0), st.floats(0.1, 1.0), st.floats(1.0, 1e4), st.floats(1.0, 1e4), st.floats(1e15, 1e27))
+def test_closed_form_optimum_is_the_minimum_along_the_isoflop(alpha, beta, a, b, flops):
+    constants = {"E": 1.0, "A": a, "B": b, "alpha": alpha, "beta": beta}
+    n, d = optimum(constants, flops)
+    assert 6 * n * d == pytest.approx(flops, rel=1e-9)
+
+    def loss(size):
+        return a * size**-alpha + b * (flops / 6 / size) ** -beta
+
+    assert loss(n) <= loss(n * 1.01)
+    assert loss(n) <= loss(n / 1.01)
+
+
+def test_allocation_intervals_contain_the_closed_form_truth():
+    fit = fit_law(grid_points(noise=0.002), resamples=500)
+    plan = allocate(fit, np.asarray([1e24]))
+    n, d = optimum(TRUE, 1e24)
+    assert plan.n_params.low[0] < n < plan.n_params.high[0]
+    assert plan.d_tokens.low[0] < d < plan.d_tokens.high[0]
+
+
+# -- bad input: one line, exit code 2
+
+
+GOOD = [[n, d, 2 + n**-0.3 + 5 * d**-0.3] for n in (1e6, 1e7, 1e8) for d in (1e8, 1e9, 1e10)]
+HEADER = ["n_params", "d_tokens", "loss"]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        (["n_params", "d_tokens", "losss"], GOOD, "no column 'loss'"),
+        (HEADER, [*GOOD, [1e6, 1e8, "abc"]], "'abc' in data row 10"),
+        (HEADER, [*GOOD, [-1e6, 1e8, 3.0]], "n_params.*-1000000.0 in data row 10"),
+        (HEADER, [*GOOD, [0, 1e8, 3.0]], "0 < n_params"),
+        (HEADER, [*GOOD, [1e6, 1e8, "nan"]], "nan in data row 10"),
+        (HEADER, [*GOOD, [1e30, 1e8, 3.0]], "1e\\+30 in data row 10"),
+        (HEADER, [], "no rows"),
+        (HEADER, GOOD[:1], "1 distinct points"),
+        (HEADER, [[1e6, d, loss] for _, d, loss in GOOD], "n_params = 1e\\+06"),
+        (HEADER, GOOD[:2] * 8, "2 distinct points"),
+    ],
+)
+def test_bad_points_are_refused_in_one_line(tmp_path, header, rows, message):
+    path = write_csv(tmp_path / "points.csv", header, rows)
+    with pytest.raises(InputError, match=message) as caught:
+        fit_law(read_points([path]), resamples=100)
+    assert "\n" not in str(caught.value)
+
+
+def test_where_takes_comparisons_and_nothing_else(tmp_path):
+    path = write_csv(tmp_path / "points.csv", HEADER, GOOD)
+    assert len(read_points([path], where="n_params < 5e7 and not d_tokens == 1e8")) == 4
+    for expression in ("__import__('os').system('true')", "n_params.size", "size > 3", "n_params <"):
+        with pytest.raises(InputError, match="--where"):
+            read_points([path], where=expression)
+
+
+def test_runs_that_are_not_done_are_left_out_and_said(tmp_path):
+    rows = [[*row, "done"] for row in GOOD] + [[1e6, 1e8, 9.0, "diverged"]]
+    points = read_points([write_csv(tmp_path / "p.csv", [*HEADER, "status"], rows)])
+    assert len(points) == len(GOOD)
+    assert points.excluded == ("1 runs with status diverged",)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--points", "/no/such.csv"], ["--points", "pyproject.toml"], ["--law", "magic"]]
+)
+def test_the_command_line_prints_one_line_and_exits_with_2(tmp_path, arguments):
+    path = write_csv(tmp_path / "points.csv", HEADER, GOOD)
+    done = run_cli("fit", *(arguments if "--points" in arguments else ["--points", path, *arguments]))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("error: ")
+
+
+def test_damaged_csvs_never_end_in_a_traceback(tmp_path):
+    """Random bytes, cuts and swaps in a good file: a fit's points or an InputError, nothing else."""
+    good = Path(write_csv(tmp_path / "good.csv", HEADER, GOOD)).read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(good)
+        for _ in range(rng.integers(1, 6)):
+            kind, at = rng.integers(3), int(rng.integers(len(data)))
+            if kind == 0:
+                data[at] = rng.integers(256)
+            elif kind == 1:
+                del data[at : at + int(rng.integers(1, 40))]
+            else:
+                data[at:at] = bytes(rng.integers(0, 256, int(rng.integers(1, 8)), dtype=np.uint8))
+            if not data:
+                break
+        path = tmp_path / "damaged.csv"
+        path.write_bytes(bytes(data))
+        try:
+            read_points([str(path)])
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 50
+
+
+def test_predict_writes_one_row_a_target(tmp_path):
+    train = write_csv(tmp_path / "train.csv", ["N", "D", "L"], GOOD)
+    targets = write_csv(tmp_path / "targets.csv", ["N", "D"], [[1e9, 1e10], [1e9, 1e11], [1e7, 1e9]])
+    out = tmp_path / "pred.csv"
+    flags = ["--n-column", "N", "--d-column", "D", "--loss-column", "L"]
+    done = run_cli("predict", "--points", train, "--targets", targets, "--out", str(out), *flags)
+    assert done.returncode == 0, done.stderr
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["n_params"]) for row in rows] == [1e9, 1e9, 1e7]
+    for row in rows:
+        assert float(row["loss_lo90"]) <= float(row["loss"]) <= float(row["loss_hi90"])
+        truth = 2 + float(row["n_params"]) ** -0.3 + 5 * float(row["d_tokens"]) ** -0.3
+        assert float(row["loss"]) == pytest.approx(truth, rel=1e-4)
+
+
+def test_fit_json_is_the_whole_record(tmp_path):
+    path = write_csv(tmp_path / "points.csv", HEADER, GOOD)
+    out = tmp_path / "fit.json"
+    done = run_cli("fit", "--points", path, "--json", "--out", str(out), "--resamples", "200")
+    record = json.loads(done.stdout)
+    assert json.loads(out.read_text()) == record
+    assert record["status"] == "converged"
+    assert set(record["constants"]) == {"E", "A", "B", "alpha", "beta"}
+    assert record["points"]["sha256"] == read_points([path]).digest
+    assert record["definitions"]["C"] == "6ND"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(999_936, "1M"), (1234, "1.23k"), (2.5e13, "25T"), (5, "5"), (3e16, "3e+16")]
+)
+def test_counts_are_written_with_suffixes(value, text):
+    assert si(value) == text
