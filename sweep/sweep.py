@@ -111,7 +111,8 @@ def _corpus(console: Console, settings: SweepSettings) -> Corpus:
     info = corpus.info
     console.print(
         f"corpus {info.source} [{info.fingerprint}]: {info.documents} files, {info.train_bytes / 1e6:.1f} MB = "
-        f"{info.train_tokens / 1e6:.1f}M {info.tokenizer} tokens to train on, {info.held_out_bytes / 1e6:.1f} MB held out",
+        f"{info.train_tokens / 1e6:.1f}M {info.tokenizer} tokens to train on; {info.held_out_bytes / 1e6:.1f} MB "
+        f"held out",
         highlight=False,
         markup=False,
     )
@@ -136,7 +137,7 @@ def _specs(
             found[spec.run_id] = spec
     if dropped:
         console.print(
-            f"{dropped} combinations cost more than design.max_flops = {settings.max_flops:g} and are left out"
+            f"{dropped} combinations cost more than {settings.max_flops:g} FLOPs (design.max_flops): left out"
         )
     if not found:
         raise InputError(f"design.max_flops is {settings.max_flops:g}; every run of the grid costs more. Raise it")
@@ -198,8 +199,8 @@ def _forecast_target(
         return None
     sealed = seal_forecast(store, fit, target)
     console.print(
-        f"forecast for the target sealed before training: {sealed.loss:.4f} nats/token "
-        f"({sealed.level:.0%} interval {sealed.low:.4f} .. {sealed.high:.4f}), {sealed.span:.2g}x the dearest fitted run"
+        f"forecast for the target sealed before training: {sealed.loss:.4f} nats/token ({sealed.level:.0%} interval "
+        f"{sealed.low:.4f} .. {sealed.high:.4f}), {sealed.span:.2g}x the dearest fitted run"
     )
     return sealed
 

@@ -52,8 +52,6 @@ class LocalLauncher(Launcher):
 
     def submit(self, jobs: list[Job]) -> None:
         self._queue.extend(sorted(jobs, key=lambda job: -job.spec.flops))
-        if self._workers and not self._cores_fit(len(self._queue)):
-            self._dismiss()  # too few jobs for single-threaded workers: start wider ones
 
     def poll(self, seconds: float) -> list[Event]:
         events: list[Event] = self._assign()
@@ -69,9 +67,6 @@ class LocalLauncher(Launcher):
         self._dismiss()
 
     # -- workers
-
-    def _cores_fit(self, jobs: int) -> bool:
-        return len(self._workers) <= jobs or len(self._cores) == 1
 
     def _assign(self) -> list[Event]:
         events: list[Event] = []

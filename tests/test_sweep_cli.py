@@ -1,0 +1,159 @@
+"""python -m sweep as a user types it: grids, bad values, reruns, Ctrl-C, forecasts, stock Hydra launchers."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from results.record import RunStatus
+from results.store import Store
+
+TINY = ["data.tokenizer=bytes", "data.sequence=16", "data.eval_tokens=2048", "optimiser.batch_sequences=8"]
+
+
+def command(text_folder: Path, store: Path, *arguments: str) -> list[str]:
+    base = [sys.executable, "-m", "sweep", "data=text", f"data.path={text_folder}", f"store={store}"]
+    return [*base, *TINY, *arguments]
+
+
+def run(text_folder: Path, store: Path, *arguments: str, expected: int = 0) -> str:
+    done = subprocess.run(command(text_folder, store, *arguments), capture_output=True, text=True, timeout=300)
+    assert done.returncode == expected, done.stdout + done.stderr
+    return done.stdout if expected == 0 else done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("model.n=abc", "model.n is 'abc'; allowed is a whole number from 2000 to 2e+12"),
+        ("model.n=1e5.5", "model.n is '1e5.5'"),
+        ("model.n=10000.5", "model.n is 10000.5; allowed is a whole number"),
+        ("model.n=1.5", "model.n is 1.5; allowed is a whole number"),
+        ("model.n=-3", "model.n is -3"),
+        ("model.n=1e30", "model.n is 1e+30"),
+        ("model.n=null", "model.n is None"),
+        ("model.n=true", "model.n is True"),
+        ("model.m=1e5", "model.m"),
+        ("model=mamba", "mamba"),
+        ("data.tokens=-1", "data.tokens is -1; allowed is a number from 1"),
+        ("data.tokens=lots", "data.tokens is 'lots'"),
+        ("data.vocab_size=1.5", "data.vocab_size is 1.5"),
+        ("data.path=/no/such/folder", "'/no/such/folder', which is not a folder"),
+        ("data.tokenizer=words", "allowed are bpe and bytes"),
+        ("data.sequence=1", "data.sequence is 1"),
+        ("optimiser.learning_rate=0", "optimiser.learning_rate is 0"),
+        ("optimiser.beta2=1", "optimiser.beta2 is 1"),
+        ("schedule.kind=step", "schedule.kind is 'step'; allowed are wsd, cosine, linear"),
+        ("launcher.workers=0", "launcher.workers is 0"),
+        ("name=../../x", "name is '../../x'"),
+        ("design.max_flops=1", "every run of the grid costs more"),
+        ("design.axes={model.q:[1]}", "model.q is not a setting"),
+        ("design.target={model.n:abc}", "model.n is 'abc'"),
+        ("store=/proc/nothing", "cannot be written"),
+        ("model.n=1e4 data.tokens=1e4", None),  # not two arguments but one malformed
+    ],
+)
+def test_bad_values_are_one_line_and_exit_2(text_folder, tmp_path, argument, words):
+    message = run(text_folder, tmp_path / "store", argument, expected=2)
+    assert message.startswith("error: ")
+    assert len(message.strip().splitlines()) == 1
+    assert words is None or words in message
+    assert not (tmp_path / "store" / "runs").exists() or not list((tmp_path / "store" / "runs").iterdir())
+
+
+def test_bad_values_in_a_grid_are_one_line_too(text_folder, tmp_path):
+    message = run(text_folder, tmp_path, "-m", "model.n=1e4,abc", expected=2)
+    assert message.startswith("error: model.n is 'abc'")
+    message = run(text_folder, tmp_path, "-m", "model.n=1e4,2e4", "data.tokens=1e4,-2", expected=2)
+    assert message.startswith("error: data.tokens is -2")
+    message = run(text_folder, tmp_path, "-m", "model.n=1e4,2e4", "modle.n=1", expected=2)
+    assert "modle" in message
+
+
+@pytest.mark.slow
+def test_one_run_without_m(text_folder, tmp_path):
+    out = run(text_folder, tmp_path, "model.n=5e3", "data.tokens=2e4")
+    (record,), _ = Store(tmp_path).records()
+    assert record.status == RunStatus.DONE
+    assert record.d_tokens == pytest.approx(2e4, rel=0.01)
+    assert "no law: a fit needs 8 finished runs" in out
+
+
+@pytest.mark.slow
+def test_tokens_follow_parameters_where_asked(text_folder, tmp_path):
+    run(text_folder, tmp_path, "-m", "model.n=4e3", "data.tokens_per_param=2,4")
+    records, _ = Store(tmp_path).records()
+    ratios = sorted(record.d_tokens / record.n_params_non_embedding for record in records)
+    assert ratios == pytest.approx([2, 4], rel=0.02)
+
+
+@pytest.mark.slow
+def test_a_sweep_seals_its_forecast_first_and_the_same_line_again_trains_nothing(text_folder, tmp_path):
+    arguments = [
+        "-m",
+        "model.n=3e3,6e3,12e3",
+        "data.tokens=1e4,2e4,4e4",
+        "design.target={model.n:2e4,data.tokens:8e4}",
+        f"report={tmp_path / 'report.html'}",
+    ]
+    out = run(text_folder, tmp_path / "store", *arguments)
+    store = Store(tmp_path / "store")
+    records, damaged = store.records()
+    assert not damaged
+    assert {record.status for record in records} == {RunStatus.DONE}
+    (target,) = [record for record in records if record.role == "target"]
+    forecast = store.forecast(target.run_id)
+    assert forecast is not None
+    assert forecast.points == 9
+    assert forecast.sealed_at < target.started_at
+    assert forecast.sealed_at > max(record.finished_at for record in records if record.role == "fit")
+    assert forecast.low < forecast.loss < forecast.high
+    assert "sealed forecast" in out
+    assert (tmp_path / "report.html").stat().st_size > 1e6
+    again = run(text_folder, tmp_path / "store", *arguments)
+    assert "nothing to train" in again
+    assert [record.attempt for record in store.records()[0]] == [1] * 10
+    assert store.forecast(target.run_id) == forecast
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_carries_on(text_folder, tmp_path):
+    arguments = ["-m", "model.n=3e3,6e3", "data.tokens=2e4,4e6", "launcher.workers=1"]
+    whole = tmp_path / "whole"
+    process = subprocess.Popen(
+        command(text_folder, tmp_path / "cut", *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    curves = tmp_path / "cut" / "runs"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(curves.glob("[0-9a-f]*.parquet")):
+        time.sleep(0.1)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=90)
+    assert process.returncode == 130, out
+    assert "the same command carries on" in out
+    statuses = {record.status for record in Store(tmp_path / "cut").records()[0]}
+    assert RunStatus.INTERRUPTED in statuses or RunStatus.RUNNING not in statuses
+    short = ["-m", "model.n=3e3,6e3", "data.tokens=2e4,4e6"]
+    run(text_folder, tmp_path / "cut", *short)
+    run(text_folder, whole, *short)
+    ended = {record.run_id: record.loss for record in Store(tmp_path / "cut").records()[0]}
+    assert ended == {record.run_id: record.loss for record in Store(whole).records()[0]}
+    assert None not in ended.values()
+
+
+@pytest.mark.slow
+def test_a_stock_hydra_launcher_runs_job_by_job(text_folder, tmp_path):
+    run(text_folder, tmp_path, "-m", "hydra/launcher=basic", "model.n=3e3,5e3", "data.tokens=1e4")
+    records, _ = Store(tmp_path).records()
+    assert [record.status for record in records] == [RunStatus.DONE] * 2
+
+
+def test_the_composed_configuration_can_be_looked_at(text_folder, tmp_path):
+    assert "n: 30000.0" in run(text_folder, tmp_path, "model.n=3e4", "--cfg", "job")
+    assert "quickstart" in run(text_folder, tmp_path, "experiment=quickstart", "--cfg", "job")
