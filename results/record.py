@@ -103,6 +103,8 @@ def record_fields() -> dict[str, type]:
     hints = typing.get_type_hints(RunRecord)
     plain = {}
     for field in dataclasses.fields(RunRecord):
-        options = [kind for kind in typing.get_args(hints[field.name]) or (hints[field.name],) if kind is not type(None)]
+        options = [
+            kind for kind in typing.get_args(hints[field.name]) or (hints[field.name],) if kind is not type(None)
+        ]
         plain[field.name] = options[0]
     return plain

@@ -155,5 +155,5 @@ def test_a_stock_hydra_launcher_runs_job_by_job(text_folder, tmp_path):
 
 
 def test_the_composed_configuration_can_be_looked_at(text_folder, tmp_path):
-    assert "n: 30000.0" in run(text_folder, tmp_path, "model.n=3e4", "--cfg", "job")
+    assert "'n': 30000.0" in run(text_folder, tmp_path, "model.n=3e4", "--cfg", "job")
     assert "quickstart" in run(text_folder, tmp_path, "experiment=quickstart", "--cfg", "job")

@@ -199,3 +199,11 @@ def test_a_worker_without_a_launcher_checkpoints_and_ends(corpus, tmp_path):
     record = Store(tmp_path).read(spec.run_id)
     assert record.status == RunStatus.INTERRUPTED
     assert "the launcher is gone" in record.sentence
+
+
+def test_rates_and_decay_follow_the_horizon():
+    from sweep.recipe import peak_rate, weight_decay
+
+    assert peak_rate(5e-3, 1e6, 0.3, 1e6) == 5e-3
+    assert peak_rate(5e-3, 1e6, 0.3, 4e6) == pytest.approx(5e-3 * 4**-0.3)
+    assert weight_decay(1.5, 5e-3, 1000) * 5e-3 * 1000 == pytest.approx(1.5)

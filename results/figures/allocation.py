@@ -48,7 +48,7 @@ def allocation_against_compute(
         )
     for budget in marked:
         row = int(np.argmin(np.abs(np.log(best.flops / budget))))
-        low, high = si(values.low[row]), si(values.high[row])
+        said = f"{symbol} = {si(values.value[row])} ({si(values.low[row])} .. {si(values.high[row])})"
         drawn.add_scatter(
             x=[best.flops[row]],
             y=[values.value[row]],
@@ -56,7 +56,7 @@ def allocation_against_compute(
             marker={"color": color, "size": 10, "line": {"color": PAPER, "width": 1}},
             text=[f"<b>{si(values.value[row])}</b>"],
             textposition="top left",
-            hovertext=[f"{budget / fitted[1]:.3g}x the dearest run: {symbol} = {si(values.value[row])} ({low} .. {high})"],
+            hovertext=[f"{budget / fitted[1]:.3g}x the dearest run: {said}"],
             hoverinfo="text",
             showlegend=False,
         )

@@ -24,6 +24,7 @@ from results.figures.style import (
     figure,
     log_axis,
     loss_axis,
+    power,
     run_markers,
     size_colors,
 )
@@ -32,6 +33,7 @@ from results.record import RunRecord
 NEAR = 1.35  # a run belongs to a slice when its 6ND is within this factor of the slice's budget
 MOST_SLICES = 5
 SLICE_POINTS = 80
+SHOWN_BEYOND = 2.5  # times the dearest run, target included
 
 
 def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | None) -> go.Figure:
@@ -42,9 +44,12 @@ def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | N
     flops = [record.flops_6nd for record in shown]
     if fit is not None and best is not None:
         dearest = float((6 * fit.points.n_params * fit.points.d_tokens).max())
-        drawn.add_traces(band(best.flops, best.loss.low, best.loss.high, f"{best.level:.0%} interval of one run"))
+        # Further out the frontier would press the runs into a corner; the allocation figures go there.
+        shown_to = best.flops <= SHOWN_BEYOND * max([dearest, *flops])
+        x, low, high = best.flops[shown_to], best.loss.low[shown_to], best.loss.high[shown_to]
+        drawn.add_traces(band(x, low, high, f"{best.level:.0%} interval of one run"))
         for fitted, dash, name in ((True, "solid", "L*(C)"), (False, "dash", "L*(C), extrapolated")):
-            keep = best.flops <= dearest * 1.0001 if fitted else best.flops >= dearest * 0.9999
+            keep = shown_to & (best.flops <= dearest * 1.0001 if fitted else best.flops >= dearest * 0.9999)
             drawn.add_scatter(
                 x=best.flops[keep],
                 y=best.loss.value[keep],
@@ -53,8 +58,8 @@ def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | N
                 line={"color": BLUE, "width": 2.5, "dash": dash},
                 hovertemplate="best at %{x:.3g} FLOPs: %{y:.3f} nats/token<extra></extra>",
             )
-        flops += best.flops.tolist()
-        losses += [*best.loss.low[np.isfinite(best.loss.low)], *best.loss.high[np.isfinite(best.loss.high)]]
+        flops += x.tolist()
+        losses += [*low[np.isfinite(low)], *high[np.isfinite(high)]]
     _add_runs(drawn, shown, lambda record: record.flops_6nd)
     drawn.update_xaxes(**log_axis(C_AXIS, flops))
     drawn.update_yaxes(**loss_axis(losses))
@@ -72,7 +77,7 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
     colors = size_colors(budgets)
     minima = []
     for budget in budgets:
-        name = f"{budget:.2g} FLOPs"
+        name = f"{power(budget)} FLOPs"
         curve = predict(fit, grid, budget / (6 * grid)).loss
         n_best, _ = optimum(fit.constants, np.asarray([budget]))
         if np.isfinite(n_best[0]):

@@ -30,7 +30,7 @@ from results.outcome import Outcome
 
 def predicted_against_measured(fit: Fit, outcomes: Sequence[Outcome] = ()) -> go.Figure:
     """Points on the line are predicted exactly; sealed forecasts carry their interval."""
-    drawn = figure()
+    drawn = figure(height=400)
     measured, predicted = fit.points.loss, fit.points.loss * np.exp(fit.residuals)
     told = [outcome for outcome in outcomes if outcome.truth is not None]
     edges = [edge for o in told for edge in (o.forecast.low, o.forecast.high, o.truth) if edge is not None]
@@ -58,7 +58,7 @@ def predicted_against_measured(fit: Fit, outcomes: Sequence[Outcome] = ()) -> go
                 "thickness": 1.8,
             },
             mode="markers",
-            marker=TARGET,
+            marker=TARGET | {"line": {"width": 0}},
             name="sealed forecast",
             hovertext=[safe(outcome.sentence, limit=400).replace("; ", "<br>") for outcome in told],
             hoverinfo="text",
@@ -78,10 +78,10 @@ def residuals_against(fit: Fit, quantity: str) -> go.Figure:
     }
     values, title = columns[quantity]
     errors = 100 * np.expm1(fit.residuals)
-    drawn = figure(height=320)
+    drawn = figure(height=400)
     noise = 100 * fit.noise
     drawn.add_hrect(y0=-noise, y1=noise, fillcolor=SHADE, line_width=0, layer="below")
-    drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5, "dash": "dash"})
+    drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5, "dash": "dash"}, layer="below")
     _add_sizes(drawn, fit, values, errors, unit="%")
     room = 1.15 * max(np.abs(errors).max(), noise)
     drawn.update_xaxes(**log_axis(title, values))

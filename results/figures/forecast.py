@@ -39,7 +39,7 @@ def forecasts_against_truth(outcomes: Sequence[Outcome]) -> go.Figure:
         x=[outcome.truth for _, outcome in told],
         y=[row for row, _ in told],
         mode="markers",
-        marker=TARGET | {"size": 17},
+        marker=TARGET | {"size": 17, "line": {"width": 0}},
         name="truth: held-out loss reached",
         hovertext=[safe(outcome.sentence, limit=400).replace("; ", "<br>") for _, outcome in told],
         hoverinfo="text",
@@ -56,6 +56,6 @@ def forecasts_against_truth(outcomes: Sequence[Outcome]) -> go.Figure:
         )
     edges = [edge for f in forecasts for edge in (f.low, f.high, f.loss)]
     drawn.update_xaxes(**loss_axis([*edges, *(o.truth for _, o in told if o.truth is not None)], LOSS_AXIS, pad=0.08))
-    labels = [f"{safe(forecast.run_id[:8])}<br>at {forecast.span:.2g}x" for forecast in forecasts]
+    labels = [f"{safe(forecast.run_id[:8])}<br>at {forecast.span:.2g}x C" for forecast in forecasts]
     drawn.update_yaxes(**axis("", tickvals=rows, ticktext=labels, range=[-0.6, len(rows) - 0.25], showgrid=False))
     return drawn

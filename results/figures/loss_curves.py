@@ -18,7 +18,8 @@ MOST_POINTS = 300  # a line; more cannot be seen and only make the file larger
 def loss_curves(records: Sequence[RunRecord], curves: Mapping[str, Mapping[str, np.ndarray]]) -> go.Figure:
     """Both axes logarithmic: a power law is straight. Runs without a curve are drawn as their marker alone."""
     drawn = figure(height=460)
-    colors = size_colors(record.n_params_non_embedding for record in records)
+    # Targets have a colour of their own: with them in the scale, N would change colour between figures.
+    colors = size_colors(record.n_params_non_embedding for record in records if record.role != "target")
     tokens_seen: list[float] = []
     losses_seen: list[float] = []
     named: set[str] = set()
@@ -27,6 +28,7 @@ def loss_curves(records: Sequence[RunRecord], curves: Mapping[str, Mapping[str, 
         size = record.n_params_non_embedding
         name = f"target, N = {si(size)}" if target else f"N = {si(size)}"
         color = VERMILLION if target else colors[size]
+        said = safe(record.run_id[:8]).replace("%", "\uff05")  # a template reads %{name}
         group = {"legendgroup": name, "name": name}
         curve = curves.get(record.run_id)
         if curve is not None:
@@ -38,7 +40,7 @@ def loss_curves(records: Sequence[RunRecord], curves: Mapping[str, Mapping[str, 
                 y=loss,
                 mode="lines",
                 line={"color": color, "width": 3.0 if target else 1.6},
-                hovertemplate=f"{safe(record.run_id[:8])}: %{{y:.3f}} nats/token after %{{x:.3s}} tokens<extra></extra>",
+                hovertemplate=f"{said}: %{{y:.3f}} nats/token after %{{x:.3s}} tokens<extra></extra>",
                 showlegend=name not in named,
                 **group,
             )
@@ -75,6 +77,8 @@ def smoothed(tokens: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarr
     # Symmetric at both ends as well: a one-sided window would bend the first and the last steps.
     half = np.minimum(np.minimum(rows, rows[::-1]), WINDOW // 2)
     mean = (sums[rows + half + 1] - sums[rows - half]) / (2 * half + 1)
+    if len(rows) > WINDOW:  # the outermost rows stand alone, the last one over a few steps only: noise, not learning
+        tokens, mean = tokens[1:-1], mean[1:-1]
     wanted = np.geomspace(tokens[0], tokens[-1], MOST_POINTS)
     chosen = np.unique(np.searchsorted(tokens, wanted).clip(0, len(tokens) - 1))
     return tokens[chosen], np.exp(mean[chosen])

@@ -60,7 +60,14 @@ def figure(height: int = 420) -> go.Figure:
 def axis(title: str, **more: Any) -> dict[str, Any]:
     """A linear axis with a light grid."""
     look = {"gridcolor": GRID, "linecolor": MUTED, "showline": True, "zeroline": False, "ticks": "outside"}
-    return {**look, "ticklen": 4, "tickcolor": MUTED, "title": {"text": title, "standoff": 8}, "automargin": True, **more}
+    return {
+        **look,
+        "ticklen": 4,
+        "tickcolor": MUTED,
+        "title": {"text": title, "standoff": 8},
+        "automargin": True,
+        **more,
+    }
 
 
 def log_axis(title: str, values: Iterable[float], pad: float = 0.06, **more: Any) -> dict[str, Any]:
@@ -69,11 +76,10 @@ def log_axis(title: str, values: Iterable[float], pad: float = 0.06, **more: Any
     low, high = (kept.min(), kept.max()) if len(kept) else (0.0, 1.0)
     room = max(high - low, 0.3) * pad
     # Powers of ten only read well with one label a decade; shorter axes get 1, 2, 5 with a prefix.
-    powers = "FLOP" in title and high - low > 1.5
-    step = {"dtick": max(1, int(np.ceil((high - low) / 6)))} if high - low > 1.5 else {"dtick": "D2"}
-    if high - low < 0.55:
-        step = {"dtick": "D1"}
-    labels = {"exponentformat": "power"} if powers else {"tickformat": "~s"}
+    decades = high - low
+    step = {"dtick": max(1, int(np.ceil(decades / 6)))} if decades > 2 else {"dtick": "D2" if decades > 0.55 else "D1"}
+    step["minor"] = {"ticks": "outside", "ticklen": 2, "tickcolor": MUTED, "dtick": "D1"} if decades < 5 else {}
+    labels = {"exponentformat": "power"} if "FLOP" in title and decades > 2 else {"tickformat": "~s"}
     return axis(title, type="log", range=[low - room, high + room], **{**labels, **step, **more})
 
 
@@ -104,6 +110,12 @@ def band(
     return lower, go.Scatter(x=x[keep], y=high[keep], name=name, fill="tonexty", fillcolor=color, **edge)
 
 
+def power(value: float) -> str:
+    """1.2e11 as 1.2 x 10^11, for legends."""
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits} × 10<sup>{int(exponent)}</sup>"
+
+
 def safe(text: object, limit: int = 120) -> str:
     """Plotly reads tags in labels: names from a store are shown as they are written, never interpreted."""
     plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
@@ -125,7 +137,9 @@ def run_hover(record: RunRecord) -> str:
     )
 
 
-def run_markers(records: Sequence[RunRecord], x: Sequence[float], y: Sequence[float], name: str, **more: Any) -> go.Scatter:
+def run_markers(
+    records: Sequence[RunRecord], x: Sequence[float], y: Sequence[float], name: str, **more: Any
+) -> go.Scatter:
     """Runs as points that explain themselves."""
     hover = [run_hover(record) for record in records]
     return go.Scatter(x=list(x), y=list(y), name=name, mode="markers", hovertext=hover, hoverinfo="text", **more)

@@ -1,0 +1,110 @@
+"""How does a report look as HTML? One self-contained page: escaped text, tables, figures, and plotly.js once."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from results.figures.style import CONFIG
+from results.listing import plain
+from results.look import CSS
+
+# Nothing may be fetched, whatever a name in the store says.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+)
+
+DRAW = "const draw = (name, figure) => Plotly.newPlot(name, figure.data, figure.layout, %s);\n"
+
+
+@dataclass
+class Page:
+    """HTML pieces in order. Every argument that is text gets escaped here, nowhere else."""
+
+    title: str
+    subtitle: str
+    pieces: list[str] = field(default_factory=list)
+    drawings: list[str] = field(default_factory=list)  # JavaScript, one line a figure
+
+    @property
+    def figures(self) -> int:
+        return len(self.drawings)
+
+    def cards(self, cards: Sequence[tuple[str, str, Sequence[str], str]]) -> None:
+        """Each: topic, answer, sentences, tone (a CSS class)."""
+        for topic, answer, sentences, tone in cards:
+            said = "".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
+            self.pieces.append(
+                f'<article class="card {text(tone)}"><h2>{text(topic)}</h2><p class="answer">{text(answer)}</p>{said}</article>'
+            )
+        self.pieces[-len(cards)] = '<section class="cards">' + self.pieces[-len(cards)]
+        self.pieces.append("</section>")
+
+    def heading(self, title: str, *sentences: str) -> None:
+        self.pieces.append(f"<h2>{text(title)}</h2>" + "".join(f"<p>{text(sentence)}</p>" for sentence in sentences))
+
+    def figure_row(self, *figures: tuple[go.Figure, str]) -> None:
+        """Figures with their captions side by side where there is room, else below each other."""
+        drawn = "".join(self._figure(figure, caption) for figure, caption in figures)
+        self.pieces.append(f'<div class="figures">{drawn}</div>')
+
+    def table(
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        numbers: Sequence[int] = (),
+        row_classes: Sequence[str] = (),
+    ) -> None:
+        """`numbers` are the columns set flush right. A cell of a header may hold a second line after a newline."""
+        side = ['class="n"' if column in numbers else "" for column in range(len(headers))]
+        head = "".join(
+            f"<th {side[i]}>{'<small>'.join(text(part) for part in header.split(chr(10), 1))}"
+            f"{'</small>' if chr(10) in header else ''}</th>"
+            for i, header in enumerate(headers)
+        )
+        body = []
+        for i, row in enumerate(rows):
+            mark = f' class="{text(row_classes[i])}"' if row_classes and row_classes[i] else ""
+            body.append(
+                f"<tr{mark}>" + "".join(f"<td {side[j]}>{text(cell)}</td>" for j, cell in enumerate(row)) + "</tr>"
+            )
+        self.pieces.append(
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+        )
+
+    def html(self) -> str:
+        library, drawings = "", ""
+        if self.figures:
+            library = f"<script>{get_plotlyjs()}</script>"
+            # After the whole page is laid out: drawn earlier, a figure takes the width of a row that it shares later.
+            drawings = f"<script>{DRAW % json.dumps(CONFIG)}{chr(10).join(self.drawings)}</script>"
+        return (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{text(self.title)}</title><style>{CSS}</style>{library}</head><body><main>"
+            f"<header><h1>{text(self.title)}</h1><p>{text(self.subtitle)}</p></header>"
+            "<noscript><p>The figures need JavaScript; the sentences and tables do not.</p></noscript>"
+            f"{''.join(self.pieces)}</main>{drawings}</body></html>\n"
+        )
+
+    def _figure(self, figure: go.Figure, caption: str) -> str:
+        name = f"figure-{self.figures + 1}"
+        # A "<" in a string of the data could close the script element; in JSON it may also be written as \\u003c.
+        data = figure.to_json().replace("<", "\\u003c")
+        self.drawings.append(f"draw('{name}', {data});")
+        height = figure.layout.height
+        return (
+            f'<figure><div id="{name}" class="drawing" style="height:{height}px"></div>'
+            f"<figcaption>{text(caption)}</figcaption></figure>"
+        )
+
+
+def text(value: object) -> str:
+    """Anything as escaped text on one line."""
+    return html.escape(plain(str(value)))
