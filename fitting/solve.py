@@ -35,6 +35,18 @@ class Solutions:
     at_bound: np.ndarray  # (members, parameters) bool: held there by the objective
     hessian: np.ndarray  # (members, parameters, parameters) of the plain Huber sum
 
+    def best(self) -> Solutions:
+        """The member of smallest objective, as a batch of one."""
+        at = slice(int(np.argmin(self.objective)), int(np.argmin(self.objective)) + 1)
+        return Solutions(
+            self.theta[at],
+            self.objective[at],
+            self.gradient_norm[at],
+            self.converged[at],
+            self.at_bound[at],
+            self.hessian[at],
+        )
+
 
 class _State(NamedTuple):
     """What one member carries from step to step (arrays over members; F and derivatives divided by delta^2)."""

@@ -1,4 +1,4 @@
-"""What does the page of a report look like? Its CSS: light and dark, one column on a phone, cards that say it in colour."""
+"""What does the page of a report look like? Its CSS: light and dark, one column on a phone."""
 
 CSS = """
 :root { color-scheme: light dark; --ink: #1f2933; --muted: #5b6875; --paper: #fff; --ground: #f3f5f8; --line: #dce1e8;
@@ -14,23 +14,27 @@ header p { margin: 0; overflow-wrap: anywhere; }
 h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin: 2.5rem 0 0.25rem; font-size: 1.2rem; }
 h2 + p { margin-top: 0; max-width: 75ch; }
-.cards { display: grid; gap: 1rem; margin: 1.5rem 0; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+.cards { display: grid; gap: 1rem; margin: 1.5rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 .card { background: var(--paper); border: 1px solid var(--line); border-left: 5px solid var(--tone); border-radius: 8px;
   padding: 1rem 1.25rem; overflow-wrap: anywhere; }
-.good { --tone: var(--good); } .caution { --tone: var(--caution); } .bad { --tone: var(--bad); } .plain { --tone: var(--plain); }
+.good { --tone: var(--good); } .caution { --tone: var(--caution); } .bad { --tone: var(--bad); }
+.plain { --tone: var(--plain); }
 .card h2 { margin: 0; font-size: 0.85rem; font-weight: 600; color: var(--muted); }
-.card p { margin: 0.4rem 0 0; }
+.card p { margin: 0.4rem 0 0; text-wrap: pretty; }
 .card .answer { margin: 0; font-size: 1.5rem; line-height: 1.3; font-weight: 650; color: var(--tone); }
-.figures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); margin-top: 0.75rem; }
+.figures { display: grid; gap: 1rem; margin-top: 0.75rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 /* Figures keep their white ground in the dark: their colours were chosen on it. */
-figure { margin: 0; min-width: 0; background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: 0.75rem 0.5rem;
-  overflow: hidden; }
+figure { margin: 0; min-width: 0; background: #fff; border: 1px solid var(--line); border-radius: 8px;
+  padding: 0.75rem 0.5rem; overflow: hidden; }
 figcaption { color: #5b6875; font-size: 0.92rem; padding: 0.25rem 0.75rem 0; max-width: 85ch; }
-.scroll { overflow-x: auto; background: var(--paper); border: 1px solid var(--line); border-radius: 8px; margin-top: 0.75rem; }
-table { border-collapse: collapse; width: 100%; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 0.4rem 0.75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+.scroll { overflow-x: auto; background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
+  margin-top: 0.75rem; }
+table { border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: 0.4rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { white-space: nowrap; } th small { display: block; font-weight: 400; }
-td:not(:last-child) { white-space: nowrap; } td:last-child { min-width: 22rem; overflow-wrap: anywhere; }
+td:not(:last-child) { white-space: nowrap; } td:last-child { min-width: 23.5rem; overflow-wrap: anywhere; }
 .n { text-align: right; } td.n:last-child { min-width: 0; }
 tbody tr:last-child td { border-bottom: 0; }
 tr.target td { background: var(--mark); } tr.off td { color: var(--caution); }

@@ -37,13 +37,12 @@ class Page:
 
     def cards(self, cards: Sequence[tuple[str, str, Sequence[str], str]]) -> None:
         """Each: topic, answer, sentences, tone (a CSS class)."""
+        drawn = []
         for topic, answer, sentences, tone in cards:
             said = "".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
-            self.pieces.append(
-                f'<article class="card {text(tone)}"><h2>{text(topic)}</h2><p class="answer">{text(answer)}</p>{said}</article>'
-            )
-        self.pieces[-len(cards)] = '<section class="cards">' + self.pieces[-len(cards)]
-        self.pieces.append("</section>")
+            head = f'<h2>{text(topic)}</h2><p class="answer">{text(answer)}</p>'
+            drawn.append(f'<article class="card {text(tone)}">{head}{said}</article>')
+        self.pieces.append(f'<section class="cards">{"".join(drawn)}</section>')
 
     def heading(self, title: str, *sentences: str) -> None:
         self.pieces.append(f"<h2>{text(title)}</h2>" + "".join(f"<p>{text(sentence)}</p>" for sentence in sentences))

@@ -1,4 +1,4 @@
-"""Which records may a law be fitted to? The finished runs of one held-out set, as Points; the rest named as left out."""
+"""Which records may a law be fitted to? The finished runs of one held-out set; the rest is named as left out."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ def fit_records(records: Sequence[RunRecord], source: str) -> Fit | None:
     """The default law of these runs. Raises InputError where the points are there but leave no answer."""
     points = record_points(records, source)
     return None if points is None else fit_law(points)
+
+
+def points_6nd(points: Points) -> np.ndarray:
+    """C = 6ND of each point: the unit of `fitting.allocate`, which the exact FLOPs of small models exceed."""
+    return 6.0 * points.n_params * points.d_tokens
 
 
 def shortfall(records: Sequence[RunRecord]) -> str | None:

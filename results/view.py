@@ -12,7 +12,7 @@ from fitting.allocate import Allocation, allocate, optimum
 from fitting.errors import InputError
 from fitting.fit import Fit
 from results.outcome import Outcome
-from results.points import fit_records, shortfall
+from results.points import fit_records, points_6nd, shortfall
 from results.record import RunRecord
 from results.store import Damaged, Store
 
@@ -67,8 +67,8 @@ def read_view(store: Store, run_ids: Sequence[str] | None = None) -> View:
 
 
 def dearest_6nd(fit: Fit) -> float:
-    """6ND of the largest fitted run: the unit of `allocate`, which the exact FLOPs of small models exceed."""
-    return float((6.0 * fit.points.n_params * fit.points.d_tokens).max())
+    """6ND of the largest fitted run."""
+    return float(points_6nd(fit.points).max())
 
 
 def allocation_at(fit: Fit, flops: np.ndarray) -> Allocation | None:

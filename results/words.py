@@ -10,8 +10,9 @@ from fitting.allocate import Allocation
 from fitting.fit import Fit, FitStatus
 from fitting.show import held_out_sentence, si
 from results.listing import shown_status
+from results.points import points_6nd
 from results.record import RunStatus
-from results.view import View
+from results.view import View, dearest_6nd
 
 GOOD, CAUTION, BAD, PLAIN = (
     "good",
@@ -44,7 +45,7 @@ def headlines(view: View, best: Allocation | None) -> list[Headline]:
 def _runs(view: View) -> Headline:
     if not view.records:
         folder = "holds no runs" if view.path.exists() else "does not exist"
-        said = f"The store {str(view.path)!r} {folder}. Train some with: python -m sweep +experiment=quickstart"
+        said = f"The store {str(view.path)!r} {folder}. Train some with: python -m sweep -m experiment=quickstart"
         return Headline("What was run", "nothing yet", (said, *_missing(view)), CAUTION)
     targets = len(view.targets)
     answer = _count(len(view.grid), "run") + (f" + {_count(targets, 'target')}" if targets else "")
@@ -55,8 +56,8 @@ def _runs(view: View) -> Headline:
     sentences = [
         f"N from {_range(record.n_params_non_embedding for record in view.records)} non-embedding parameters, D from "
         f"{_range(record.d_tokens for record in view.records)} tokens.",
-        f"{', '.join(f'{count} {status}' for status, count in statuses.most_common())}; {short(flops)} exact training FLOPs "
-        f"of finished runs in {duration(seconds)} of training.",
+        f"{', '.join(f'{count} {status}' for status, count in statuses.most_common())}; {short(flops)} exact training "
+        f"FLOPs of finished runs in {duration(seconds)} of training.",
     ]
     if best:
         lowest = min(best, key=lambda record: record.loss or 0.0)
@@ -120,15 +121,16 @@ def _budget(fit: Fit, best: Allocation | None) -> Headline:
         said = "The fitted exponents leave no compute-optimal run (one is zero): no N* and D* can be given."
         return Headline(topic, "no optimum", (said,), BAD)
     sentences = []
-    dearest = float((6 * fit.points.n_params * fit.points.d_tokens).max())
+    dearest = dearest_6nd(fit)
     for row, flops in enumerate(best.flops):
         n, d, loss = best.n_params, best.d_tokens, best.loss
         sentences.append(
-            f"At {flops / dearest:.3g}x the dearest fitted run (C = 6ND = {short(flops, 2)} FLOPs): N* = {si(n.value[row])} "
-            f"({si(n.low[row])} .. {si(n.high[row])}), D* = {si(d.value[row])} tokens ({si(d.low[row])} .. "
-            f"{si(d.high[row])}), loss {loss.value[row]:.2f} ({loss.low[row]:.2f} .. {loss.high[row]:.2f}) nats/token."
+            f"At {flops / dearest:.3g}x the dearest fitted run (C = 6ND = {short(flops, 2)} FLOPs): "
+            f"N* = {si(n.value[row])} ({si(n.low[row])} .. {si(n.high[row])}), "
+            f"D* = {si(d.value[row])} tokens ({si(d.low[row])} .. {si(d.high[row])}), "
+            f"loss {loss.value[row]:.2f} ({loss.low[row]:.2f} .. {loss.high[row]:.2f}) nats/token."
         )
-    ratio = fit.points.flops / (6 * fit.points.n_params * fit.points.d_tokens)
+    ratio = fit.points.flops / points_6nd(fit.points)
     if ratio.max() > 1.1:
         sentences.append(
             f"C counts 6ND of non-embedding parameters; with head and attention these runs cost {ratio.min():.2g} to "

@@ -28,6 +28,7 @@ from results.figures.style import (
     run_markers,
     size_colors,
 )
+from results.points import points_6nd
 from results.record import RunRecord
 
 NEAR = 1.35  # a run belongs to a slice when its 6ND is within this factor of the slice's budget
@@ -43,7 +44,7 @@ def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | N
     losses = [record.loss for record in shown if record.loss is not None]
     flops = [record.flops_6nd for record in shown]
     if fit is not None and best is not None:
-        dearest = float((6 * fit.points.n_params * fit.points.d_tokens).max())
+        dearest = float(points_6nd(fit.points).max())
         # Further out the frontier would press the runs into a corner; the allocation figures go there.
         shown_to = best.flops <= SHOWN_BEYOND * max([dearest, *flops])
         x, low, high = best.flops[shown_to], best.loss.low[shown_to], best.loss.high[shown_to]

@@ -26,6 +26,7 @@ from results.figures.style import (
     size_colors,
 )
 from results.outcome import Outcome
+from results.points import points_6nd
 
 
 def predicted_against_measured(fit: Fit, outcomes: Sequence[Outcome] = ()) -> go.Figure:
@@ -74,14 +75,14 @@ def residuals_against(fit: Fit, quantity: str) -> go.Figure:
     columns = {
         "n_params": (points.n_params, N_AXIS),
         "d_tokens": (points.d_tokens, D_AXIS),
-        "flops": (6 * points.n_params * points.d_tokens, C_AXIS),
+        "flops": (points_6nd(points), C_AXIS),
     }
     values, title = columns[quantity]
     errors = 100 * np.expm1(fit.residuals)
     drawn = figure(height=400)
     noise = 100 * fit.noise
     drawn.add_hrect(y0=-noise, y1=noise, fillcolor=SHADE, line_width=0, layer="below")
-    drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5, "dash": "dash"}, layer="below")
+    drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5, "dash": "dash"}, layer="between")
     _add_sizes(drawn, fit, values, errors, unit="%")
     room = 1.15 * max(np.abs(errors).max(), noise)
     drawn.update_xaxes(**log_axis(title, values))

@@ -67,18 +67,21 @@ def loss_curves(records: Sequence[RunRecord], curves: Mapping[str, Mapping[str, 
 
 
 def smoothed(tokens: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A centred geometric mean over WINDOW rows, thinned evenly in ln(tokens); rows that are not finite go."""
+    """A centred geometric mean over WINDOW rows, thinned evenly in ln(tokens); rows that are not finite go.
+
+    A row weighs as many tokens as it is a mean over: the last one often covers a few steps only and is mostly noise.
+    """
     keep = np.isfinite(loss) & (loss > 0) & np.isfinite(tokens) & (tokens > 0)
     tokens, logs = tokens[keep], np.log(loss[keep])
     if not len(tokens):
         return tokens, logs
-    sums = np.concatenate([[0.0], np.cumsum(logs)])
+    weights = np.maximum(np.diff(tokens, prepend=0.0), 1e-9)
+    sums, totals = (np.concatenate([[0.0], np.cumsum(values)]) for values in (weights * logs, weights))
     rows = np.arange(len(logs))
-    # Symmetric at both ends as well: a one-sided window would bend the first and the last steps.
-    half = np.minimum(np.minimum(rows, rows[::-1]), WINDOW // 2)
-    mean = (sums[rows + half + 1] - sums[rows - half]) / (2 * half + 1)
-    if len(rows) > WINDOW:  # the outermost rows stand alone, the last one over a few steps only: noise, not learning
-        tokens, mean = tokens[1:-1], mean[1:-1]
+    # The window shrinks towards both ends, down to a neighbour: a one-sided one would bend the first and last steps.
+    half = np.maximum(np.minimum(np.minimum(rows, rows[::-1]), WINDOW // 2), 1)
+    low, high = np.maximum(rows - half, 0), np.minimum(rows + half + 1, len(rows))
+    mean = (sums[high] - sums[low]) / (totals[high] - totals[low])
     wanted = np.geomspace(tokens[0], tokens[-1], MOST_POINTS)
     chosen = np.unique(np.searchsorted(tokens, wanted).clip(0, len(tokens) - 1))
     return tokens[chosen], np.exp(mean[chosen])

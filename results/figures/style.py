@@ -113,7 +113,7 @@ def band(
 def power(value: float) -> str:
     """1.2e11 as 1.2 x 10^11, for legends."""
     digits, exponent = f"{value:.1e}".split("e")
-    return f"{digits} × 10<sup>{int(exponent)}</sup>"
+    return f"{digits} \u00d7 10<sup>{int(exponent)}</sup>"
 
 
 def safe(text: object, limit: int = 120) -> str:

@@ -1,0 +1,98 @@
+"""python -m results: list the runs of a store, and write a report on them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fitting.errors import InputError
+from results.record import RunStatus
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
+
+StoreOption = Annotated[Path, typer.Option(help="folder of the store")]
+PIPE_WIDTH = 160  # columns where no terminal says how wide it is
+
+
+@app.command(name="ls")
+def list_runs(
+    store: StoreOption = Path("store"),
+    status: Annotated[RunStatus | None, typer.Option(help="only runs with this status")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print every column of every run as JSON")] = False,
+) -> None:
+    """List the runs: size, data, cost, loss, speed, and how each one stands."""
+    from results.listing import run_json
+    from results.store import Store
+
+    records, damaged = Store(store).records()
+    shown = [record for record in records if status is None or record.status == status]
+    if as_json:
+        files = [{"path": str(file.path), "reason": file.reason} for file in damaged]
+        typer.echo(json.dumps({"store": str(store), "runs": [run_json(r) for r in shown], "damaged": files}, indent=2))
+        return
+    if shown:
+        _print_table(shown)
+    else:
+        typer.echo(_nothing(store, len(records), status))
+    for file in damaged:
+        typer.echo(f"left out, cannot be read: {file.path}: {file.reason}")
+
+
+@app.command()
+def report(
+    store: StoreOption = Path("store"),
+    out: Annotated[Path, typer.Option(help="HTML file to write")] = Path("report.html"),
+) -> None:
+    """Write one self-contained HTML file: what was run, the law, forecast against truth, figures and proof."""
+    from results.report import write_report
+    from results.store import Store
+
+    path = write_report(Store(store), out)
+    typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB, opens offline in any browser)")
+
+
+def _print_table(records) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from results.listing import HEADERS, run_row
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for header in HEADERS:
+        left = header in ("run", "status")
+        table.add_column(header, justify="left" if left else "right", no_wrap=header != "status")
+    table.add_column("sentence", overflow="fold")
+    for record in records:
+        row = run_row(record)
+        table.add_row(*(Text(cell) for cell in row.cells), Text(row.sentence))  # Text: no markup from a store
+    console.print(table)
+    console.print("N: non-embedding parameters, D: training tokens, FLOPs: exact, loss: nats/token", style="dim")
+
+
+def _nothing(store: Path, runs: int, status: RunStatus | None) -> str:
+    if not store.exists():
+        return f"no store at {store}; name another with --store, or train runs: python -m sweep -m experiment=quickstart"
+    if status is not None and runs:
+        return f"none of the {runs} runs in {store} has status {status}"
+    return f"the store {store} holds no runs that can be read; train some: python -m sweep -m experiment=quickstart"
+
+
+def main() -> None:
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

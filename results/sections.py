@@ -1,0 +1,182 @@
+"""What are the parts of a report below its headline? Figures, the runs, the proof of the fit, and provenance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from fitting.fit import Fit
+from fitting.record import fit_record
+from results.figures.allocation import allocation_against_compute
+from results.figures.compute import frontier, isoflop_slices
+from results.figures.fit_quality import predicted_against_measured, residuals_against
+from results.figures.forecast import forecasts_against_truth
+from results.figures.loss_curves import loss_curves
+from results.listing import HEADERS, UNITS, run_row
+from results.page import Page
+from results.points import points_6nd
+from results.record import RunRecord, RunStatus
+from results.view import View, allocation_at, dearest_6nd
+
+NAMED_BUDGETS = (10.0, 100.0)  # times the dearest fitted run
+GRID_BUDGETS = 61
+MEANINGS = {
+    "E": "loss that no N and no D removes (nats/token)",
+    "A": "size of the N-term (nats/token at N = 1)",
+    "B": "size of the D-term (nats/token at D = 1)",
+    "alpha": "exponent of N",
+    "beta": "exponent of D",
+}
+
+
+def add_figures(page: Page, view: View) -> None:
+    """Most asked first: did the forecast hold, what does compute buy, how to spend more, then the evidence."""
+    fit = view.fit
+    if view.outcomes:
+        page.heading("Forecast against truth")
+        reading = (
+            "The bar is the interval that was sealed, the dot the forecast, the star what the run reached: a good "
+            "forecast has the star inside a short bar."
+        )
+        page.figure_row((forecasts_against_truth(view.outcomes), reading))
+    best, fitted, marked = None, (0.0, 0.0), ()
+    if fit is not None:
+        fitted = (float(points_6nd(fit.points).min()), dearest_6nd(fit))
+        marked = tuple(fitted[1] * times for times in NAMED_BUDGETS)
+        best = allocation_at(fit, np.unique([*np.geomspace(fitted[0], max(marked), GRID_BUDGETS), *marked]))
+    if any(record.loss is not None for record in view.records):
+        page.heading("What compute buys")
+        reading = "Each point is a run; there is no law to draw through them."
+        if best is not None:
+            reading = (
+                "Each point is a run: one well above the line split its compute badly between N and D, one well below "
+                "it did better than the law can say."
+            )
+        row = [(frontier(view.records, fit, best), reading)]
+        if fit is not None:
+            reading = (
+                "Along a curve compute stays the same: left of its minimum the model is too small, right of it the "
+                "model sees too few tokens."
+            )
+            row.append((isoflop_slices(view.grid, fit), reading))
+        page.figure_row(*row)
+    if best is not None:
+        page.heading("How to spend a larger budget")
+        readings = {
+            "n_params": "Go up from a budget to the parameters to choose; where the band is wide, the runs do not say.",
+            "d_tokens": "The tokens that go with it; the labels stand at 10 and 100 times the dearest fitted run.",
+        }
+        drawn = ((allocation_against_compute(best, name, fitted, marked), said) for name, said in readings.items())
+        page.figure_row(*drawn)
+    if view.curves:
+        page.heading("Loss curves")
+        reading = (
+            "Lines are the training loss (lightly smoothed), markers the held-out loss after the last step: lines "
+            "should fall steadily and larger models should end lower."
+        )
+        page.figure_row((loss_curves(view.records, view.curves), reading))
+    if fit is not None:
+        page.heading("How well the law fits")
+        reading = "Points on the dashed line are predicted exactly; a star is a sealed forecast, which was not fitted."
+        strip = "The grey strip is the noise of one run; a slope or a bow means that the law bends wrongly in {}."
+        names = (("n_params", "N"), ("d_tokens", "D"), ("flops", "C"))
+        page.figure_row(
+            (predicted_against_measured(fit, view.outcomes), reading),
+            *((residuals_against(fit, name), strip.format(symbol)) for name, symbol in names),
+        )
+
+
+def add_runs(page: Page, records: Sequence[RunRecord]) -> None:
+    page.heading("Runs", "Loss ± its standard error over the windows of the fixed held-out set.")
+    headers = [f"{name}\n{unit}" if unit else name for name, unit in zip(HEADERS, UNITS, strict=True)] + ["sentence"]
+    ordered = sorted(records, key=lambda r: (r.role == "target", r.n_params_non_embedding, r.d_tokens))
+    rows = [run_row(record, id_length=16) for record in ordered]
+    marks = ["target" if r.role == "target" else "" if r.status == RunStatus.DONE else "off" for r in ordered]
+    page.table(headers, [(*row.cells, row.sentence) for row in rows], numbers=range(1, 7), row_classes=marks)
+
+
+def add_proof(page: Page, fit: Fit) -> None:
+    """The constants with their intervals, and why the optimum is one."""
+    record = fit_record(fit)
+    page.heading("Constants", f"{fit.law.equation}. Status: {fit.status.value}: {fit.sentence}.")
+    rows = []
+    for name, c in record["constants"].items():
+        interval = f"{c['low']:.4g} .. {c['high']:.4g}"
+        rows.append((name, f"{c['value']:.4g}", interval, f"{c['standard_error']:.2g}", MEANINGS.get(name, "")))
+    level = f"{record['level']:.0%} interval"
+    page.table(("constant", "value", level, "standard error", "meaning"), rows, numbers=(1, 2, 3))
+    proof, held = fit.proof, fit.held_out
+    home, decade = record["uncertainty"]["discrepancy_sd_ln_loss"]
+    if held is None:
+        held_out = ("none", "too few points to hold any out")
+    else:
+        error = f"error on the {held.points} largest runs ({held.span:.2g}x), fitted to the others"
+        held_out = (f"{held.median_error:.2%} median, {held.largest_error:.2%} at most", error)
+    page.heading("Proof of convergence")
+    page.table(
+        ("evidence", "value", "how to read it"),
+        [
+            ("gradient", f"{proof.gradient_norm:.1e}", "largest free slope relative to the objective; 0 at an optimum"),
+            ("smallest curvature", f"{proof.smallest_eigenvalue:.2e}", "above 0: a minimum, not a saddle"),
+            ("starts", f"{proof.best_basin_share:.0%} of {proof.starts}", "that end in this optimum"),
+            ("warm restart", f"{proof.restart_gain:.1e}", "relative gain of solving again; 0: the search had ended"),
+            ("condition number", f"{proof.condition:.3g}", "above 1000 the constants trade against each other"),
+            ("singular values", " ".join(f"{value:.2g}" for value in proof.singular_values), "Jacobian, unit columns"),
+            ("objective", f"{fit.objective:.6g}", f"sum of Huber on ln L, delta {fit.delta:g}"),
+            ("bootstrap", f"{len(fit.draws)} resamples", f"of {fit.resampled}"),
+            ("noise of one run", f"{fit.noise:.2%}", "standard deviation of a residual of ln L"),
+            (
+                "model discrepancy",
+                f"{home:.1%} + {decade:.1%} a decade",
+                "widens intervals of losses: no law is exact",
+            ),
+            ("held out by compute", *held_out),
+        ],
+        numbers=(1,),
+    )
+
+
+def add_provenance(page: Page, view: View) -> None:
+    """Where every number comes from."""
+    records, fit = view.records, view.fit
+    rows = [
+        ("store", str(view.path.absolute())),
+        ("corpus", _distinct(f"{r.corpus}, fingerprint {r.corpus_fingerprint}" for r in records)),
+        ("tokenizer", _distinct(r.tokenizer for r in records)),
+        ("held-out set", _distinct(f"{r.eval_tokens:,} tokens, {r.eval_bytes:,} bytes" for r in records)),
+        ("isoflop", _distinct(r.isoflop_version for r in records)),
+        ("git commit", _distinct(r.git_commit or "" for r in records)),
+        ("Python, JAX", _distinct(f"{r.python_version}, {r.jax_version}" for r in records)),
+        ("host, device", _distinct(f"{r.host}, {r.devices} x {r.device}, launcher {r.launcher}" for r in records)),
+        ("trained", _times(records)),
+    ]
+    if fit is not None:
+        rows.append(("points hash", f"{fit.points.digest} (SHA-256 of N, D, loss of {len(fit.points)} runs by run_id)"))
+        rows.append(("definitions", f"N = {fit.points.n_definition}, C of the fit = {fit.points.flops_definition}"))
+        rows += [("left out of the fit", sentence) for sentence in fit.points.excluded]
+    for outcome in view.outcomes:
+        sealed = outcome.forecast
+        same = fit is not None and sealed.points_sha256 == fit.points.digest
+        hashed = f"hash {sealed.points_sha256} ({'the' if same else 'not the'} points of the law on this page)"
+        rows.append(("forecast", f"{sealed.run_id}: {sealed.law} law of {sealed.points} points, {hashed}"))
+    page.heading("Provenance")
+    page.table(("what", "value"), rows)
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return "; ".join(sorted({value.strip(", ") or "not known" for value in values})) or "not known"
+
+
+def _times(records: Sequence[RunRecord]) -> str:
+    started = [record.started_at for record in records if record.started_at is not None]
+    ended = [record.finished_at for record in records if record.finished_at is not None]
+    return f"{_stamp(min(started, default=None))} to {_stamp(max(ended, default=None))}"
+
+
+def _stamp(seconds: float | None) -> str:
+    try:
+        return "not known" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds!r} s since 1970"
