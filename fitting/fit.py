@@ -116,7 +116,7 @@ def fit_law(
     x = raw - centre
     _require_spread(points, law, x, log_loss)
 
-    found = solve_from_afar(law, x, log_loss, law.starts(x, log_loss), delta)
+    found = solve_from_afar(law, x, log_loss, law.starts(x, log_loss), delta=delta)
     best, gain = _polish(law, x, log_loss, found, delta, seed)
     theta = best.theta[0]
     proof = _proof(law, x, found, best, gain)
@@ -252,7 +252,11 @@ def _hold_out(points: Points, law: Law, delta: float) -> HeldOut | None:
     if len(below) < needed or np.ptp(x[below], axis=0).min() < 1e-9:
         return None
     x = x - x[below].mean(axis=0)
-    found = solve_from_afar(law, x[below], log_loss[below], law.starts(x[below], log_loss[below]), delta)
+    starts = law.starts(x[below], log_loss[below])
+    weights = np.zeros(len(points))
+    weights[below] = 1.0
+    bounds = law.parameters(x[below], log_loss[below])
+    found = solve_from_afar(law, x, log_loss, starts, np.tile(weights, (len(starts), 1)), delta, bounds)
     errors = np.abs(np.exp(evaluate(law, found.best().theta, x[above])[0] - log_loss[above]) - 1)
     span = float(points.flops[above].max() / points.flops[below].max())
     return HeldOut(count, span, float(np.median(errors)), float(errors.max()))

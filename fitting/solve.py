@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fitting.laws.law import Law
+from fitting.laws.law import Law, Parameter
 
 DELTA = 1e-3  # Huber width on ln L; Hoffmann et al. 2022, appendix D.3
 MAX_ITERATIONS = 400
@@ -66,15 +66,18 @@ def solve(
     theta: np.ndarray,
     weights: np.ndarray | None = None,
     delta: float = DELTA,
+    bounds: tuple[Parameter, ...] | None = None,
 ) -> Solutions:
     """Minimises from every row of theta (members, parameters) under its weights (members, points).
+
+    A weight of zero leaves a point out without a new compilation; `bounds` are then those of the points that count.
 
     Members that have not finished are gathered anew after every few iterations, so that a few slow ones do not
     keep the whole batch busy.
     """
     import jax
 
-    bounds = law.parameters(x, log_loss)
+    bounds = bounds or law.parameters(x, log_loss)
     lower, upper = (np.asarray([getattr(p, side) for p in bounds]) for side in ("lower", "upper"))
     members = len(theta)
     weights = np.ones((members, len(x))) if weights is None else np.asarray(weights, np.float64)
@@ -107,11 +110,17 @@ def solve(
 
 
 def solve_from_afar(
-    law: Law, x: np.ndarray, log_loss: np.ndarray, theta: np.ndarray, delta: float = DELTA
+    law: Law,
+    x: np.ndarray,
+    log_loss: np.ndarray,
+    theta: np.ndarray,
+    weights: np.ndarray | None = None,
+    delta: float = DELTA,
+    bounds: tuple[Parameter, ...] | None = None,
 ) -> Solutions:
     """`solve` for rough starts: first on a wide Huber (almost least squares, smooth), then on the asked one."""
-    rough = solve(law, x, log_loss, theta, delta=max(delta, WIDE_DELTA))
-    return solve(law, x, log_loss, rough.theta, delta=delta)
+    rough = solve(law, x, log_loss, theta, weights, max(delta, WIDE_DELTA), bounds)
+    return solve(law, x, log_loss, rough.theta, weights, delta, bounds)
 
 
 def evaluate(law: Law, theta: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from models import Architecture, architecture_near
 from results.store import check_name
 from sweep.data.corpus import CorpusInfo
 from sweep.data.prepare import DataSettings
-from sweep.recipe import peak_rate, weight_decay
+from sweep.recipe import at_horizon
 from sweep.schedule import KINDS
 from sweep.spec import DataSpec, OptimiserSpec, RunSpec, ScheduleSpec
 
@@ -98,7 +98,7 @@ def run_spec(config: DictConfig, overrides: Mapping[str, Any], corpus: CorpusInf
             eval_tokens=read.whole("data.eval_tokens", sequence, 10**12),
             seed=read.whole("data.seed", 0, 2**31 - 1),
         ),
-        optimiser=_optimiser(read, steps, steps * batch * sequence),
+        optimiser=_optimiser(read, steps * batch * sequence),
         schedule=ScheduleSpec(
             kind=kind,
             warmup_fraction=read.number("schedule.warmup_fraction", 0.0, 1.0),
@@ -110,23 +110,17 @@ def run_spec(config: DictConfig, overrides: Mapping[str, Any], corpus: CorpusInf
     )
 
 
-def _optimiser(read: Reader, steps: int, tokens: int) -> OptimiserSpec:
+def _optimiser(read: Reader, tokens: int) -> OptimiserSpec:
     """The rules over the horizon are resolved here: a spec holds plain numbers."""
-    rate = peak_rate(
-        read.number("optimiser.learning_rate", 1e-12, 1e6),
-        read.number("optimiser.rate_tokens", 1.0, LARGEST_TOKENS),
-        read.number("optimiser.rate_exponent", 0.0, 2.0),
-        tokens,
-    )
-    decay = read.optional_number("optimiser.weight_decay", 0.0, 1e6)
-    if decay is None:
-        decay = weight_decay(read.number("optimiser.decay_total", 0.0, 1e3), rate, steps)
+    reference = read.number("optimiser.horizon_tokens", 1.0, LARGEST_TOKENS)
+    rate = read.number("optimiser.learning_rate", 1e-12, 1e6)
+    decay = read.number("optimiser.weight_decay", 0.0, 1e6)
     return OptimiserSpec(
-        learning_rate=rate,
+        learning_rate=at_horizon(rate, reference, read.number("optimiser.rate_exponent", 0.0, 2.0), tokens),
         beta1=read.number("optimiser.beta1", 0.0, 0.999999),
         beta2=read.number("optimiser.beta2", 0.0, 0.9999999),
         epsilon=read.number("optimiser.epsilon", 1e-30, 1.0),
-        weight_decay=decay,
+        weight_decay=at_horizon(decay, reference, read.number("optimiser.decay_exponent", 0.0, 2.0), tokens),
         clip_norm=read.number("optimiser.clip_norm", 1e-9, 1e9),
     )
 

@@ -201,9 +201,9 @@ def test_a_worker_without_a_launcher_checkpoints_and_ends(corpus, tmp_path):
     assert "the launcher is gone" in record.sentence
 
 
-def test_rates_and_decay_follow_the_horizon():
-    from sweep.recipe import peak_rate, weight_decay
+def test_settings_follow_the_horizon():
+    from sweep.recipe import at_horizon
 
-    assert peak_rate(5e-3, 1e6, 0.3, 1e6) == 5e-3
-    assert peak_rate(5e-3, 1e6, 0.3, 4e6) == pytest.approx(5e-3 * 4**-0.3)
-    assert weight_decay(1.5, 5e-3, 1000) * 5e-3 * 1000 == pytest.approx(1.5)
+    assert at_horizon(5e-3, 1e6, 0.3, 1e6) == 5e-3
+    assert at_horizon(5e-3, 1e6, 0.0, 4e6) == 5e-3
+    assert at_horizon(0.2, 1e6, 0.5, 4e6) == pytest.approx(0.1)
