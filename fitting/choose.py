@@ -1,8 +1,8 @@
-"""Which law? The one that best predicts the largest-compute points from the others, chosen before any target is seen."""
+"""Which law? The one that best predicts the largest-compute points from the others, before any target is seen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 
 from fitting.errors import InputError
 from fitting.fit import DEFAULT_LAW, RESAMPLES, Fit, FitStatus, fit_law
@@ -12,25 +12,12 @@ from fitting.points import Points
 UNUSABLE = (FitStatus.NOT_CONVERGED, FitStatus.NOT_IDENTIFIED, FitStatus.TOO_FEW_POINTS)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The chosen fit, and the held-out error of every law that was tried."""
+def choose_law(points: Points, resamples: int = RESAMPLES) -> Fit:
+    """Fits every law and keeps the one of smallest held-out error; `Fit.chosen` says so.
 
-    fit: Fit
-    held_out_errors: dict[str, float]  # median |relative error| by law
-
-    @property
-    def sentence(self) -> str:
-        errors = ", ".join(f"{name} {error:.2%}" for name, error in sorted(self.held_out_errors.items()))
-        return (
-            f"law chosen by its error on the largest runs, held out: {errors}" if errors else "no law could be tested"
-        )
-
-
-def choose_law(points: Points, resamples: int = RESAMPLES) -> Choice:
-    """Fits every law and keeps the one of smallest held-out error. Raises InputError where the default law does."""
-    default = fit_law(points, DEFAULT_LAW, resamples=resamples)
-    fits = {DEFAULT_LAW: default}
+    Raises InputError where the default law does.
+    """
+    fits = {DEFAULT_LAW: fit_law(points, DEFAULT_LAW, resamples=resamples)}
     for name in law_names():
         if name != DEFAULT_LAW:
             try:
@@ -42,4 +29,8 @@ def choose_law(points: Points, resamples: int = RESAMPLES) -> Choice:
         for name, fit in fits.items()
         if fit.held_out is not None and fit.status not in UNUSABLE
     }
-    return Choice(fits[min(errors, key=errors.__getitem__)] if errors else default, errors)
+    if not errors:
+        return fits[DEFAULT_LAW]
+    shown = ", ".join(f"{name} {error:.2%}" for name, error in sorted(errors.items()))
+    best = fits[min(errors, key=errors.__getitem__)]
+    return dataclasses.replace(best, chosen=f"chosen by the median error on the largest runs, held out: {shown}")

@@ -82,6 +82,7 @@ class Fit:
     sentence: str
     proof: Proof
     held_out: HeldOut | None  # None: too few points to hold any out
+    chosen: str | None = None  # how the law was chosen among others; None: it was asked for
 
     @property
     def constants(self) -> Mapping[str, float]:

@@ -28,6 +28,7 @@ def fit_record(fit: Fit, level: float = LEVEL) -> dict[str, Any]:
     return {
         "law": fit.law.name,
         "equation": fit.law.equation,
+        "chosen": fit.chosen,
         "status": fit.status.value,
         "sentence": fit.sentence,
         "level": level,

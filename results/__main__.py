@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fitting.errors import InputError
-from results.record import RunStatus
+from results.record import RunRecord, RunStatus
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
 
 StoreOption = Annotated[Path, typer.Option(help="folder of the store")]
 PIPE_WIDTH = 160  # columns where no terminal says how wide it is
+WIDTH_WITH_SENTENCES = 120  # columns
 
 
 @app.command(name="ls")
@@ -25,7 +27,7 @@ def list_runs(
     as_json: Annotated[bool, typer.Option("--json", help="print every column of every run as JSON")] = False,
 ) -> None:
     """List the runs: size, data, cost, loss, speed, and how each one stands."""
-    from results.listing import run_json
+    from results.listing import plain, run_json
     from results.store import Store
 
     records, damaged = Store(store).records()
@@ -39,7 +41,7 @@ def list_runs(
     else:
         typer.echo(_nothing(store, len(records), status))
     for file in damaged:
-        typer.echo(f"left out, cannot be read: {file.path}: {file.reason}")
+        typer.echo(plain(f"left out, cannot be read: {file.path}: {file.reason}"))
 
 
 @app.command()
@@ -55,7 +57,8 @@ def report(
     typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB, opens offline in any browser)")
 
 
-def _print_table(records) -> None:
+def _print_table(records: Sequence[RunRecord]) -> None:
+    """Where the sentences find no room beside the numbers, those of unfinished runs stand below."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -66,21 +69,31 @@ def _print_table(records) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    wide = console.width >= WIDTH_WITH_SENTENCES
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0))
     for header in HEADERS:
         left = header in ("run", "status")
         table.add_column(header, justify="left" if left else "right", no_wrap=header != "status")
-    table.add_column("sentence", overflow="fold")
+    if wide:
+        table.add_column("sentence", overflow="fold")
+    below = []
     for record in records:
         row = run_row(record)
-        table.add_row(*(Text(cell) for cell in row.cells), Text(row.sentence))  # Text: no markup from a store
+        cells = (*row.cells, row.sentence) if wide else row.cells
+        table.add_row(*(Text(cell) for cell in cells))  # Text: a name in a store is no markup
+        if not wide and record.status != RunStatus.DONE:
+            below.append(Text(f"{row.cells[0]} {row.status}: {row.sentence}"))
     console.print(table)
+    if below:
+        console.print(*below, sep="\n")
     console.print("N: non-embedding parameters, D: training tokens, FLOPs: exact, loss: nats/token", style="dim")
 
 
 def _nothing(store: Path, runs: int, status: RunStatus | None) -> str:
-    if not store.exists():
-        return f"no store at {store}; name another with --store, or train runs: python -m sweep -m experiment=quickstart"
+    if not store.is_dir():
+        return (
+            f"no store at {store}; name another with --store, or train runs: python -m sweep -m experiment=quickstart"
+        )
     if status is not None and runs:
         return f"none of the {runs} runs in {store} has status {status}"
     return f"the store {store} holds no runs that can be read; train some: python -m sweep -m experiment=quickstart"

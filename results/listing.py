@@ -35,9 +35,9 @@ def run_row(record: RunRecord, id_length: int = 8) -> Row:
         _loss(record),
         "" if record.bpb is None else f"{record.bpb:.4f}",
         "" if record.tokens_per_second is None else f"{record.tokens_per_second:,.0f}",
-        plain(status),
+        plain(status) + (", target" if record.role == "target" else ""),
     )
-    return Row(cells, plain(("target: " if record.role == "target" else "") + record.sentence), status)
+    return Row(cells, plain(record.sentence), status)
 
 
 def shown_status(record: RunRecord) -> str:

@@ -21,7 +21,7 @@ h2 + p { margin-top: 0; max-width: 75ch; }
 .good { --tone: var(--good); } .caution { --tone: var(--caution); } .bad { --tone: var(--bad); }
 .plain { --tone: var(--plain); }
 .card h2 { margin: 0; font-size: 0.85rem; font-weight: 600; color: var(--muted); }
-.card p { margin: 0.4rem 0 0; text-wrap: pretty; }
+.card p { margin: 0.4rem 0 0; }
 .card .answer { margin: 0; font-size: 1.5rem; line-height: 1.3; font-weight: 650; color: var(--tone); }
 .figures { display: grid; gap: 1rem; margin-top: 0.75rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
@@ -34,7 +34,8 @@ figcaption { color: #5b6875; font-size: 0.92rem; padding: 0.25rem 0.75rem 0; max
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.4rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { white-space: nowrap; } th small { display: block; font-weight: 400; }
-td:not(:last-child) { white-space: nowrap; } td:last-child { min-width: 23.5rem; overflow-wrap: anywhere; }
+.wide td:not(:last-child) { white-space: nowrap; } td:last-child { min-width: 9rem; overflow-wrap: anywhere; }
+.wide td:last-child { min-width: 22rem; font-size: 0.92em; }
 .n { text-align: right; } td.n:last-child { min-width: 0; }
 tbody tr:last-child td { border-bottom: 0; }
 tr.target td { background: var(--mark); } tr.off td { color: var(--caution); }

@@ -58,23 +58,22 @@ class Page:
         rows: Sequence[Sequence[str]],
         numbers: Sequence[int] = (),
         row_classes: Sequence[str] = (),
+        wide: bool = False,
     ) -> None:
-        """`numbers` are the columns set flush right. A cell of a header may hold a second line after a newline."""
-        side = ['class="n"' if column in numbers else "" for column in range(len(headers))]
-        head = "".join(
-            f"<th {side[i]}>{'<small>'.join(text(part) for part in header.split(chr(10), 1))}"
-            f"{'</small>' if chr(10) in header else ''}</th>"
-            for i, header in enumerate(headers)
-        )
+        """`numbers` are the columns set flush right; `wide` leaves room for a sentence in the last one.
+
+        A header may hold a second line, such as a unit, after a newline.
+        """
+        kind = ' class="wide"' if wide else ""
+        side = [' class="n"' if column in numbers else "" for column in range(len(headers))]
+        head = "".join(f"<th{side[i]}>{_header(header)}</th>" for i, header in enumerate(headers))
         body = []
         for i, row in enumerate(rows):
             mark = f' class="{text(row_classes[i])}"' if row_classes and row_classes[i] else ""
-            body.append(
-                f"<tr{mark}>" + "".join(f"<td {side[j]}>{text(cell)}</td>" for j, cell in enumerate(row)) + "</tr>"
-            )
-        self.pieces.append(
-            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
-        )
+            cells = "".join(f"<td{side[j]}>{text(cell)}</td>" for j, cell in enumerate(row))
+            body.append(f"<tr{mark}>{cells}</tr>")
+        inner = f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+        self.pieces.append(f'<div class="scroll"><table{kind}>{inner}</table></div>')
 
     def html(self) -> str:
         library, drawings = "", ""
@@ -107,3 +106,8 @@ class Page:
 def text(value: object) -> str:
     """Anything as escaped text on one line."""
     return html.escape(plain(str(value)))
+
+
+def _header(header: str) -> str:
+    name, _, unit = header.partition("\n")
+    return text(name) + (f"<small>{text(unit)}</small>" if unit else "")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fitting.fit import Fit, fit_law
+from fitting.choose import choose_law
+from fitting.fit import Fit
 from fitting.points import Points
 from results.record import RunRecord, RunStatus
 
@@ -40,9 +41,9 @@ def record_points(records: Sequence[RunRecord], source: str) -> Points | None:
 
 
 def fit_records(records: Sequence[RunRecord], source: str) -> Fit | None:
-    """The default law of these runs. Raises InputError where the points are there but leave no answer."""
+    """The law of these runs. Raises InputError where the points are there but leave no answer."""
     points = record_points(records, source)
-    return None if points is None else fit_law(points)
+    return None if points is None else choose_law(points)
 
 
 def points_6nd(points: Points) -> np.ndarray:

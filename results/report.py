@@ -50,10 +50,10 @@ def report_page(view: View) -> Page:
 
 
 def _require_writable(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):  # pathlib's raises where a name is too long
         raise InputError(f"report {str(path)!r} is a folder; give the name of a file in it, such as report.html")
     folder = path.absolute().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise InputError(f"report {str(path)!r}: its folder does not exist or cannot be written; give another path")
 
 

@@ -19,15 +19,17 @@ from results.page import Page
 from results.points import points_6nd
 from results.record import RunRecord, RunStatus
 from results.view import View, allocation_at, dearest_6nd
+from results.words import short
 
 NAMED_BUDGETS = (10.0, 100.0)  # times the dearest fitted run
 GRID_BUDGETS = 61
 MEANINGS = {
     "E": "loss that no N and no D removes (nats/token)",
-    "A": "size of the N-term (nats/token at N = 1)",
-    "B": "size of the D-term (nats/token at D = 1)",
+    "A": "size of the N-term (at N = 1)",
+    "B": "size of the D-term (at D = 1)",
     "alpha": "exponent of N",
     "beta": "exponent of D",
+    "gamma": "exponent of both terms together",
 }
 
 
@@ -94,7 +96,7 @@ def add_runs(page: Page, records: Sequence[RunRecord]) -> None:
     ordered = sorted(records, key=lambda r: (r.role == "target", r.n_params_non_embedding, r.d_tokens))
     rows = [run_row(record, id_length=16) for record in ordered]
     marks = ["target" if r.role == "target" else "" if r.status == RunStatus.DONE else "off" for r in ordered]
-    page.table(headers, [(*row.cells, row.sentence) for row in rows], numbers=range(1, 7), row_classes=marks)
+    page.table(headers, [(*row.cells, row.sentence) for row in rows], numbers=range(1, 7), row_classes=marks, wide=True)
 
 
 def add_proof(page: Page, fit: Fit) -> None:
@@ -103,10 +105,11 @@ def add_proof(page: Page, fit: Fit) -> None:
     page.heading("Constants", f"{fit.law.equation}. Status: {fit.status.value}: {fit.sentence}.")
     rows = []
     for name, c in record["constants"].items():
-        interval = f"{c['low']:.4g} .. {c['high']:.4g}"
-        rows.append((name, f"{c['value']:.4g}", interval, f"{c['standard_error']:.2g}", MEANINGS.get(name, "")))
+        # An interval without width is not precision: every resample ended on the same bound.
+        interval = f"{short(c['low'], 4)} .. {short(c['high'], 4)}" if c["low"] < c["high"] else "none: on its bound"
+        rows.append((name, short(c["value"], 4), interval, MEANINGS.get(name, "")))
     level = f"{record['level']:.0%} interval"
-    page.table(("constant", "value", level, "standard error", "meaning"), rows, numbers=(1, 2, 3))
+    page.table(("constant", "value", level, "meaning"), rows, numbers=(1, 2))
     proof, held = fit.proof, fit.held_out
     home, decade = record["uncertainty"]["discrepancy_sd_ln_loss"]
     if held is None:

@@ -210,9 +210,16 @@ def check_name(field: str, name: str) -> str:
 
 
 def _record(row: dict) -> RunRecord:
-    """Unknown columns (a newer version wrote them) are dropped; missing ones take their default."""
+    """Unknown columns (a newer version wrote them) are dropped; missing ones take their default.
+
+    Raises TypeError where a column that every run has is missing or empty.
+    """
     known = record_fields()
-    return RunRecord(**{name: value for name, value in row.items() if name in known})
+    record = RunRecord(**{name: value for name, value in row.items() if name in known})
+    for field in dataclasses.fields(RunRecord):
+        if getattr(record, field.name) is None and field.default is not None:
+            raise TypeError(f"column {field.name} is empty")
+    return record
 
 
 def _forecast(row: dict) -> Forecast:

@@ -92,6 +92,7 @@ def _law(view: View) -> Headline:
             f"{fit.law.equation} with {written}.",
             f"From {_count(len(fit.points), 'run')}; {fit.sentence}.{left}",
             f"{_capital(held_out_sentence(fit))}; noise of one run {fit.noise:.1%}.",
+            *([f"{_capital(fit.chosen)}."] if fit.chosen else []),
         ),
         tone.get(fit.status, CAUTION),
     )
@@ -132,11 +133,14 @@ def _budget(fit: Fit, best: Allocation | None) -> Headline:
         )
     ratio = fit.points.flops / points_6nd(fit.points)
     if ratio.max() > 1.1:
+        least, most = f"{ratio.min():.2g}", f"{ratio.max():.2g}"
+        times = most if least == most else f"{least} to {most}"
         sentences.append(
-            f"C counts 6ND of non-embedding parameters; with head and attention these runs cost {ratio.min():.2g} to "
-            f"{ratio.max():.2g} times that, so small budgets favour a larger N than said here."
+            f"C counts 6ND of non-embedding parameters; with head and attention these runs cost {times} times that, so "
+            f"small budgets favour a larger N than said here."
         )
-    answer = f"N* {si(best.n_params.value[0])} on {si(best.d_tokens.value[0])} at {best.flops[0] / dearest:.3g}x"
+    n, d = best.n_params.value[0], best.d_tokens.value[0]
+    answer = f"{best.flops[0] / dearest:.3g}x: N* = {si(n)}, D* = {si(d)}"
     return Headline(topic, answer, (*sentences,), PLAIN if fit.status == FitStatus.CONVERGED else CAUTION)
 
 

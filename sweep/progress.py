@@ -49,8 +49,11 @@ class SweepProgress:
                 self._running.pop(event.run_id, None)
                 self._ended[event.run_id] = event.status
                 if self._live is None or event.status not in (RunStatus.DONE,):
+                    why = "" if event.status == RunStatus.DONE else f": {event.sentence}"
                     self._console.print(
-                        f"{self._name(event.run_id)}: {event.status} ({self._summary()})", highlight=False, markup=False
+                        f"{self._name(event.run_id)}: {event.status}{why} ({self._summary()})",
+                        highlight=False,
+                        markup=False,
                     )
         if self._live is not None:
             self._live.update(self._table())

@@ -71,9 +71,11 @@ def print_outcome(
         if record.status in (RunStatus.DIVERGED, RunStatus.FAILED, RunStatus.INTERRUPTED):
             console.print(f"{record.run_id[:8]} {record.status}, left out of fits: {record.sentence}", markup=False)
     if fit is None:
-        console.print("no law: a fit needs 8 finished runs with 3 sizes and 3 horizons")
+        console.print("no law: a fit needs 8 finished runs with 3 values of N and 3 of D")
     else:
         console.print(f"\n[bold]{fit.law.equation}[/bold]  status: {fit.status.value}: {fit.sentence}", highlight=False)
+        if fit.chosen:
+            console.print(fit.chosen, highlight=False)
         console.print(constants_table(fit))
         console.print(f"{held_out_sentence(fit)}; noise of one run {fit.noise:.2%}", highlight=False)
     for record in targets:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from fitting.errors import InputError
+from results.points import fit_records
 from results.record import RunRecord, RunStatus
 from results.store import Forecast, Store
 from sweep.config import SweepSettings, run_spec, sweep_settings
@@ -20,7 +21,7 @@ from sweep.data.prepare import prepare
 from sweep.designs.grid import combinations
 from sweep.estimate import estimated_seconds
 from sweep.execute import Place
-from sweep.forecast import fit_sweep, seal_forecast
+from sweep.forecast import seal_forecast
 from sweep.launchers.launcher import Finished, Job
 from sweep.launchers.local import LocalLauncher
 from sweep.progress import SweepProgress
@@ -41,6 +42,11 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     store.require_writable()
     corpus = _corpus(console, settings)
     specs, target = _specs(config, settings, axes, corpus, console)
+    for sequence, tokens in {
+        (spec.data.sequence, spec.data.eval_tokens) for spec in [*specs, *([target] if target else [])]
+    }:
+        corpus.evaluation_windows(tokens, sequence)  # refuses now what no worker could do
+        corpus.batches(0, 0, 1, 1, sequence)
     records, damaged = store.records()
     for file in damaged:
         console.print(f"left out: {file.path} cannot be read ({file.reason})", markup=False)
@@ -193,7 +199,7 @@ def _forecast_target(
     sealed = store.forecast(target.run_id)
     if sealed is not None or target not in missing:
         return sealed
-    fit = fit_sweep([record for spec in specs if (record := store.read(spec.run_id))], str(store.path))
+    fit = fit_records([record for spec in specs if (record := store.read(spec.run_id))], str(store.path))
     if fit is None:
         console.print("no forecast: too few finished runs for a law")
         return None
@@ -220,7 +226,7 @@ def _report(
     grid_ids = {spec.run_id for spec in specs}
     grid = [record for record in outcome if record.run_id in grid_ids]
     targets = [record for record in outcome if record.run_id not in grid_ids]
-    fit = fit_sweep(grid, str(store.path))
+    fit = fit_records(grid, str(store.path))
     if fit is not None:
         store.write_text(f"fits/{settings.name}-{fit.points.digest}.json", json.dumps(fit_record(fit), indent=2) + "\n")
     print_outcome(console, grid, targets, fit, sealed, wall, trained)

@@ -116,7 +116,7 @@ def _advance(program: Program, state: TrainState, tokens: jax.Array, rates: jax.
             name: value - rates[i] * rate_multiplier(name, width) * directions[name]
             for name, value in state.params.items()
         }
-        out = Advanced(out.losses.at[i].set(loss), out.gradient_norms.at[i].set(optax.global_norm(gradients)))
+        out = Advanced(out.losses.at[i].set(loss), out.gradient_norms.at[i].set(optax.tree.norm(gradients)))
         return TrainState(params, moments), out
 
     empty = jnp.zeros(STEPS_PER_DISPATCH, jnp.float32)

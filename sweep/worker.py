@@ -1,7 +1,7 @@
 """python -m sweep.worker: executes one job after another, handed over as JSON lines; keeps JAX warm in between.
 
 Standard input: {"spec": canonical JSON, "place": {…}} a line. Standard output: {"progress": {…}} and
-{"finished": {"run_id", "status"}} a line. Whatever else prints goes to standard error. When the launcher is gone,
+{"finished": {"run_id", "status", "sentence"}} a line. Whatever else prints goes to standard error. When the launcher is gone,
 the run is checkpointed and the worker ends.
 """
 
@@ -57,7 +57,7 @@ def main() -> None:
             report=lambda progress: say({"progress": dataclasses.asdict(progress)}),
             stopped=stop,
         )
-        say({"finished": {"run_id": record.run_id, "status": record.status}})
+        say({"finished": {"run_id": record.run_id, "status": record.status, "sentence": record.sentence}})
 
 
 def _use_compile_cache() -> None:

@@ -61,7 +61,7 @@ def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | N
             )
         flops += x.tolist()
         losses += [*low[np.isfinite(low)], *high[np.isfinite(high)]]
-    _add_runs(drawn, shown, lambda record: record.flops_6nd)
+    _add_runs(drawn, shown)
     drawn.update_xaxes(**log_axis(C_AXIS, flops))
     drawn.update_yaxes(**loss_axis(losses))
     return drawn
@@ -94,8 +94,8 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
         )
         near = [record for record in runs if 1 / NEAR <= record.flops_6nd / budget <= NEAR]
         marker = {"color": colors[budget], "size": 9, "line": {"color": PAPER, "width": 1}}
-        points = ([record.n_params_non_embedding for record in near], [record.loss for record in near])
-        drawn.add_trace(run_markers(near, *points, name, legendgroup=name, showlegend=False, marker=marker))
+        near_sizes = [record.n_params_non_embedding for record in near]
+        drawn.add_trace(run_markers(near, near_sizes, name, legendgroup=name, showlegend=False, marker=marker))
     inside = [(n, loss) for n, loss in minima if grid[0] <= n <= grid[-1]]
     if inside:
         drawn.add_scatter(
@@ -123,19 +123,17 @@ def slice_budgets(flops: Sequence[float]) -> list[float]:
     return sorted(budgets)
 
 
-def _add_runs(drawn: go.Figure, records: Sequence[RunRecord], x) -> None:
-    """Fitted runs coloured by N, targets as stars."""
+def _add_runs(drawn: go.Figure, records: Sequence[RunRecord]) -> None:
+    """At their 6ND: fitted runs coloured by N, targets as stars."""
     grid = [record for record in records if record.role != "target"]
     colors = size_colors(record.n_params_non_embedding for record in grid)
     for size, color in colors.items():
         same = [record for record in grid if record.n_params_non_embedding == size]
         marker = {"color": color, "size": 9, "line": {"color": PAPER, "width": 1}}
-        points = ([x(record) for record in same], [record.loss for record in same])
-        drawn.add_trace(run_markers(same, *points, f"N = {si(size)}", marker=marker))
+        drawn.add_trace(run_markers(same, [record.flops_6nd for record in same], f"N = {si(size)}", marker=marker))
     targets = [record for record in records if record.role == "target"]
     if targets:
-        points = ([x(record) for record in targets], [record.loss for record in targets])
-        drawn.add_trace(run_markers(targets, *points, "target", marker=TARGET))
+        drawn.add_trace(run_markers(targets, [record.flops_6nd for record in targets], "target", marker=TARGET))
     if not records:
         drawn.update_xaxes(**axis(C_AXIS))
         drawn.add_annotation(text="no run has a loss yet", showarrow=False, font={"color": MUTED})

@@ -82,10 +82,13 @@ def residuals_against(fit: Fit, quantity: str) -> go.Figure:
     drawn = figure(height=400)
     noise = 100 * fit.noise
     drawn.add_hrect(y0=-noise, y1=noise, fillcolor=SHADE, line_width=0, layer="below")
-    drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5, "dash": "dash"}, layer="between")
+    across = log_axis(title, values)
+    zero = {"color": MUTED, "width": 1.5, "dash": "dash"}
+    # A trace, not a shape: shapes lie over the points or under the grid, and "between" fails in plotly.js 4.1.
+    drawn.add_scatter(x=[10**edge for edge in across["range"]], y=[0, 0], mode="lines", line=zero, hoverinfo="skip")
     _add_sizes(drawn, fit, values, errors, unit="%")
     room = 1.15 * max(np.abs(errors).max(), noise)
-    drawn.update_xaxes(**log_axis(title, values))
+    drawn.update_xaxes(**across)
     drawn.update_yaxes(**axis("predicted / measured - 1 (%)", range=[-room, room], tickformat="~g"))
     drawn.update_layout(showlegend=False)
     return drawn

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from fitting.show import si
-from results.figures.style import D_AXIS, TARGET, VERMILLION, axis, figure, log_axis, run_hover, safe, size_colors
+from results.figures.style import TARGET, VERMILLION, axis, figure, log_axis, run_hover, safe, size_colors
 from results.record import RunRecord
 
 WINDOW = 5  # rows of a curve in one smoothed value; a row is already a mean over its steps
@@ -59,10 +59,10 @@ def loss_curves(records: Sequence[RunRecord], curves: Mapping[str, Mapping[str, 
                 **group,
             )
             named.add(name)
-    drawn.update_xaxes(**log_axis(D_AXIS.replace("D (", "tokens seen ("), tokens_seen))
+    drawn.update_xaxes(**log_axis("training tokens seen", tokens_seen))
     drawn.update_yaxes(**log_axis("loss (nats/token)", losses_seen, dtick="D1", tickformat="~g"))
     if not tokens_seen:
-        drawn.update_xaxes(**axis("tokens seen"))
+        drawn.update_xaxes(**axis("training tokens seen"))
     return drawn
 
 
@@ -78,8 +78,10 @@ def smoothed(tokens: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarr
     weights = np.maximum(np.diff(tokens, prepend=0.0), 1e-9)
     sums, totals = (np.concatenate([[0.0], np.cumsum(values)]) for values in (weights * logs, weights))
     rows = np.arange(len(logs))
-    # The window shrinks towards both ends, down to a neighbour: a one-sided one would bend the first and last steps.
-    half = np.maximum(np.minimum(np.minimum(rows, rows[::-1]), WINDOW // 2), 1)
+    # The window shrinks towards both ends, since a one-sided one would bend the first and last steps; only a row
+    # over few tokens leans on its neighbour.
+    half = np.minimum(np.minimum(rows, rows[::-1]), WINDOW // 2)
+    half = np.where((half == 0) & (weights < 0.7 * np.median(weights)), 1, half)
     low, high = np.maximum(rows - half, 0), np.minimum(rows + half + 1, len(rows))
     mean = (sums[high] - sums[low]) / (totals[high] - totals[low])
     wanted = np.geomspace(tokens[0], tokens[-1], MOST_POINTS)

@@ -77,7 +77,9 @@ def log_axis(title: str, values: Iterable[float], pad: float = 0.06, **more: Any
     room = max(high - low, 0.3) * pad
     # Powers of ten only read well with one label a decade; shorter axes get 1, 2, 5 with a prefix.
     decades = high - low
-    step = {"dtick": max(1, int(np.ceil(decades / 6)))} if decades > 2 else {"dtick": "D2" if decades > 0.55 else "D1"}
+    step: dict[str, Any] = (
+        {"dtick": max(1, int(np.ceil(decades / 6)))} if decades > 2 else {"dtick": "D2" if decades > 0.55 else "D1"}
+    )
     step["minor"] = {"ticks": "outside", "ticklen": 2, "tickcolor": MUTED, "dtick": "D1"} if decades < 5 else {}
     labels = {"exponentformat": "power"} if "FLOP" in title and decades > 2 else {"tickformat": "~s"}
     return axis(title, type="log", range=[low - room, high + room], **{**labels, **step, **more})
@@ -137,12 +139,10 @@ def run_hover(record: RunRecord) -> str:
     )
 
 
-def run_markers(
-    records: Sequence[RunRecord], x: Sequence[float], y: Sequence[float], name: str, **more: Any
-) -> go.Scatter:
-    """Runs as points that explain themselves."""
-    hover = [run_hover(record) for record in records]
-    return go.Scatter(x=list(x), y=list(y), name=name, mode="markers", hovertext=hover, hoverinfo="text", **more)
+def run_markers(records: Sequence[RunRecord], x: Sequence[float], name: str, **more: Any) -> go.Scatter:
+    """Runs as points (x, loss) that explain themselves."""
+    losses, hover = [record.loss for record in records], [run_hover(record) for record in records]
+    return go.Scatter(x=list(x), y=losses, name=name, mode="markers", hovertext=hover, hoverinfo="text", **more)
 
 
 def _logs(values: Iterable[float]) -> np.ndarray:

@@ -24,10 +24,11 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """The record is in the store; status is its status."""
+    """The record is in the store (unless the process died before it could write one); status and sentence are its."""
 
     run_id: str
     status: str
+    sentence: str
 
 
 Event = Started | Progress | Finished

@@ -145,12 +145,12 @@ class LocalLauncher(Launcher):
         store = Store(job.place.store)
         record = store.read(job.spec.run_id)
         if record is not None and record.status in (RunStatus.DONE, RunStatus.DIVERGED):
-            return [Finished(job.spec.run_id, record.status)]
+            return [Finished(job.spec.run_id, record.status, record.sentence)]
         if record is not None:
             store.write(
                 record.replace(status=RunStatus.FAILED, sentence=sentence[:500], finished_at=time.time(), pid=None)
             )
-        return [Finished(job.spec.run_id, RunStatus.FAILED)]
+        return [Finished(job.spec.run_id, RunStatus.FAILED, sentence)]
 
     def _forget(self, worker: _Worker) -> None:
         self._workers.remove(worker)
