@@ -36,6 +36,11 @@ class Points:
         return len(self.loss)
 
     @property
+    def flops_6nd(self) -> np.ndarray:
+        """6 N D in the points' own count of N (Kaplan et al. 2020)."""
+        return 6.0 * self.n_params * self.d_tokens
+
+    @property
     def digest(self) -> str:
         """SHA-256 (first 16 hex digits) of N, D and loss, in row order."""
         table = np.stack([self.n_params, self.d_tokens, self.loss]).astype("<f8")

@@ -38,10 +38,16 @@ def predict(
     level: float = LEVEL,
     seed: int = SEED,
 ) -> Prediction:
-    """Losses of runs (targets,) under the fit; flops None means 6ND, to be compared with the fit's own column."""
+    """Losses of runs (targets,) under the fit.
+
+    `flops` are in the unit of the fit's own FLOPs column; None compares 6ND of the targets with 6ND of the points.
+    """
     n_params, d_tokens = np.atleast_1d(np.asarray(n_params, float)), np.atleast_1d(np.asarray(d_tokens, float))
-    flops = 6.0 * n_params * d_tokens if flops is None else np.atleast_1d(np.asarray(flops, float))
-    decades = np.maximum(np.log10(flops / fit.points.flops.max()), 0.0)
+    if flops is None:
+        ratio = 6.0 * n_params * d_tokens / fit.points.flops_6nd.max()
+    else:
+        ratio = np.atleast_1d(np.asarray(flops, float)) / fit.points.flops.max()
+    decades = np.maximum(np.log10(ratio), 0.0)
     x = fit.inputs(n_params, d_tokens)
     centre = evaluate(fit.law, fit.theta[None], x)[0]
     draws = evaluate(fit.law, fit.draws, x)  # (resamples, targets)

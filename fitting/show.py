@@ -17,7 +17,7 @@ from fitting.record import fit_record
 
 def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = None) -> None:
     console = console or Console()
-    budgets = np.asarray(flops or [10 * fit.points.flops.max(), 100 * fit.points.flops.max()])
+    budgets = np.asarray(flops or [10 * fit.points.flops_6nd.max(), 100 * fit.points.flops_6nd.max()])
     console.print(f"[bold]{fit.law.equation}[/bold]  {len(fit.points)} points, N = {fit.points.n_definition}")
     for sentence in fit.points.excluded:
         console.print(f"left out: {sentence}")

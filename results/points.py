@@ -46,11 +46,6 @@ def fit_records(records: Sequence[RunRecord], source: str) -> Fit | None:
     return None if points is None else choose_law(points)
 
 
-def points_6nd(points: Points) -> np.ndarray:
-    """C = 6ND of each point: the unit of `fitting.allocate`, which the exact FLOPs of small models exceed."""
-    return 6.0 * points.n_params * points.d_tokens
-
-
 def shortfall(records: Sequence[RunRecord]) -> str | None:
     """One sentence on why `record_points` gives None, and what to add; None where a law can be fitted."""
     missing = _missing(_split(records)[0])

@@ -16,7 +16,6 @@ from results.figures.forecast import forecasts_against_truth
 from results.figures.loss_curves import loss_curves
 from results.listing import HEADERS, UNITS, run_row
 from results.page import Page
-from results.points import points_6nd
 from results.record import RunRecord, RunStatus
 from results.view import View, allocation_at, dearest_6nd
 from results.words import short
@@ -45,7 +44,7 @@ def add_figures(page: Page, view: View) -> None:
         page.figure_row((forecasts_against_truth(view.outcomes), reading))
     best, fitted, marked = None, (0.0, 0.0), ()
     if fit is not None:
-        fitted = (float(points_6nd(fit.points).min()), dearest_6nd(fit))
+        fitted = (float(fit.points.flops_6nd.min()), dearest_6nd(fit))
         marked = tuple(fitted[1] * times for times in NAMED_BUDGETS)
         best = allocation_at(fit, np.unique([*np.geomspace(fitted[0], max(marked), GRID_BUDGETS), *marked]))
     if any(record.loss is not None for record in view.records):
@@ -60,7 +59,7 @@ def add_figures(page: Page, view: View) -> None:
         if fit is not None:
             reading = (
                 "Along a curve compute stays the same: left of its minimum the model is too small, right of it the "
-                "model sees too few tokens."
+                "model sees too few tokens. Points are the runs near that budget, carried to it along the law."
             )
             row.append((isoflop_slices(view.grid, fit), reading))
         page.figure_row(*row)

@@ -141,10 +141,14 @@ class Store:
         return sealed
 
     def forecast(self, run_id: str) -> Forecast | None:
+        """The sealed forecast of a run. Raises InputError where its file is damaged: it must not be sealed anew."""
+        file = self.path / "forecasts" / f"{run_id}.json"
         try:
-            return Forecast(**json.loads((self.path / "forecasts" / f"{run_id}.json").read_text()))
+            return _forecast(json.loads(file.read_text()))
         except FileNotFoundError:
             return None
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{file} cannot be read ({error}); restore it, or move it away to seal anew") from None
 
     def forecasts(self) -> tuple[list[Forecast], list[Damaged]]:
         """All sealed forecasts, oldest first, and the files that could not be read."""
@@ -191,12 +195,19 @@ class Store:
     def _temporary(self, file: Path) -> Generator[Path]:
         """A file beside the final one whose name starts with a dot: directory readers skip it."""
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        os.fchmod(handle, 0o666 & ~_umask())  # mkstemp's 0600 would hide a shared store from everybody else
         os.close(handle)
         try:
             yield Path(name)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def check_name(field: str, name: str) -> str:

@@ -12,7 +12,7 @@ from fitting.allocate import Allocation, allocate, optimum
 from fitting.errors import InputError
 from fitting.fit import Fit
 from results.outcome import Outcome
-from results.points import fit_records, points_6nd, shortfall
+from results.points import fit_records, shortfall
 from results.record import RunRecord
 from results.store import Damaged, Store
 
@@ -68,7 +68,7 @@ def read_view(store: Store, run_ids: Sequence[str] | None = None) -> View:
 
 def dearest_6nd(fit: Fit) -> float:
     """6ND of the largest fitted run."""
-    return float(points_6nd(fit.points).max())
+    return float(fit.points.flops_6nd.max())
 
 
 def allocation_at(fit: Fit, flops: np.ndarray) -> Allocation | None:

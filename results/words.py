@@ -10,7 +10,6 @@ from fitting.allocate import Allocation
 from fitting.fit import Fit, FitStatus
 from fitting.show import held_out_sentence, si
 from results.listing import shown_status
-from results.points import points_6nd
 from results.record import RunStatus
 from results.view import View, dearest_6nd
 
@@ -131,7 +130,7 @@ def _budget(fit: Fit, best: Allocation | None) -> Headline:
             f"D* = {si(d.value[row])} tokens ({si(d.low[row])} .. {si(d.high[row])}), "
             f"loss {loss.value[row]:.2f} ({loss.low[row]:.2f} .. {loss.high[row]:.2f}) nats/token."
         )
-    ratio = fit.points.flops / points_6nd(fit.points)
+    ratio = fit.points.flops / fit.points.flops_6nd
     if ratio.max() > 1.1:
         least, most = f"{ratio.min():.2g}", f"{ratio.max():.2g}"
         times = most if least == most else f"{least} to {most}"

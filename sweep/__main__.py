@@ -8,12 +8,19 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+_refused: list[Exception] = []
+
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
 def sweep(config: DictConfig) -> None:
+    from fitting.errors import InputError
+    from models.errors import ArchitectureError
     from sweep.hydra_bridge import single
 
-    single(config)
+    try:
+        single(config)
+    except (InputError, ArchitectureError) as error:
+        _refused.append(error)  # raised through Hydra it would get a second line: "Error executing job …"
 
 
 def main() -> None:
@@ -25,17 +32,19 @@ def main() -> None:
     from models.errors import ArchitectureError
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand errors over instead of printing them
-    # Hydra writes --help, --cfg and the like to standard output; a closed pipe (| head) is not an error.
+    # Hydra's parser wants -m before the first override; people type it anywhere.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
     try:
         sweep()
     except (InputError, ArchitectureError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refused.append(error)
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        _refused.append(ValueError(_one_line(error)))
     except KeyboardInterrupt:
         sys.exit(130)
+    if _refused:
+        print(f"error: {_refused[0]}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _one_line(error: Exception) -> str:

@@ -12,21 +12,22 @@ import numpy as np
 from results.record import RunRecord
 from sweep.spec import RunSpec
 
-# Share of a plain matrix product's rate that small models reach in training on a CPU (measured 0.4-0.6 at widths
-# 64-128 on one core; assumption elsewhere).
-TRAINING_EFFICIENCY = 0.4
-# Start of the process, compilation and evaluation of one run, from a cold cache; measured 3-6 s.
-OVERHEAD_SECONDS = 4.0
+# Training reaches rate x width / (width + HALF_RATE_WIDTH) of a small matrix product's rate on one core: narrow
+# matrices cannot fill the vector units. Measured at widths 16, 32, 64 and 96: 24, 46, 71, 82 of 145 GFLOP/s.
+HALF_RATE_WIDTH = 90
+CORE_EXPONENT = 0.5  # a run on c cores is c^0.5 as fast as on one; measured for two at width 128 (1.46)
+# Start of the process, compilation and evaluation of one run, from a cold cache; measured 1-6 s.
+OVERHEAD_SECONDS = 3.0
 NEAR = 4.0  # runs within this factor of N tell the rate
 
 
-def estimated_seconds(specs: Sequence[RunSpec], records: Sequence[RunRecord]) -> list[float]:
-    """Busy seconds of each run in one worker."""
+def estimated_seconds(specs: Sequence[RunSpec], records: Sequence[RunRecord], cores: int = 1) -> list[float]:
+    """Busy seconds of each run in one worker that has `cores` cores."""
     host = socket.gethostname()
     known = [
         (record.n_params_flops, record.flops_per_second)
         for record in records
-        if record.host == host and record.flops_per_second
+        if record.host == host and record.flops_per_second and record.cpu_threads in (cores, None)
     ]
     probe: float | None = None
     seconds = []
@@ -37,20 +38,17 @@ def estimated_seconds(specs: Sequence[RunSpec], records: Sequence[RunRecord]) ->
             rate = statistics.median(rates)
         else:
             probe = probe or matmul_rate()
-            # Narrow matrices cannot fill the vector units: half the rate at width 48 (measured).
-            rate = probe * TRAINING_EFFICIENCY * spec.architecture.width / (spec.architecture.width + 48)
+            width = spec.architecture.width
+            rate = probe * cores**CORE_EXPONENT * width / (width + HALF_RATE_WIDTH)
         seconds.append(OVERHEAD_SECONDS + spec.flops / rate)
     return seconds
 
 
 def matmul_rate() -> float:
-    """FLOP/s of one 256 x 256 x 256 float32 product on this process's cores, per core, in 0.1 s."""
-    from sweep.launchers.local import available_cores
-
-    a = np.ones((256, 256), np.float32)
-    a @ a
+    """FLOP/s of a (128, 64) x (64, 64) float32 product, in 0.1 s: small enough that BLAS keeps to one core."""
+    a, b, out = np.ones((128, 64), np.float32), np.ones((64, 64), np.float32), np.empty((128, 64), np.float32)
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < 0.1:
-        a @ a
+        np.matmul(a, b, out=out)
         count += 1
-    return 2 * 256**3 * count / (time.perf_counter() - started) / len(available_cores())
+    return 2 * 128 * 64 * 64 * count / (time.perf_counter() - started)

@@ -54,7 +54,7 @@ def single(config: DictConfig) -> None:
     config = config.copy()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         with open_dict(config):
-            config.design.axes, config.design.target = {}, None
+            config.design.axes, config.design.target = None, None
     run_sweep(config, {})
 
 

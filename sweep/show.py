@@ -81,7 +81,7 @@ def print_outcome(
     for record in targets:
         console.print(_forecast_table(sealed, record))
     if fit is not None:
-        largest = fit.points.flops.max()
+        largest = fit.points.flops_6nd.max()
         console.print(allocation_table(allocate(fit, np.asarray([10 * largest, 100 * largest]))))
     console.print(_speed_sentence([*grid, *targets], wall, trained), highlight=False)
 

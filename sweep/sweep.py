@@ -23,7 +23,7 @@ from sweep.estimate import estimated_seconds
 from sweep.execute import Place
 from sweep.forecast import seal_forecast
 from sweep.launchers.launcher import Finished, Job
-from sweep.launchers.local import LocalLauncher
+from sweep.launchers.local import LocalLauncher, available_cores
 from sweep.progress import SweepProgress
 from sweep.show import print_outcome, print_plan
 from sweep.spec import RunSpec
@@ -53,7 +53,9 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     everything = [*specs, target] if target else specs
     held = {record.run_id: record for record in records}
     missing = [spec for spec in everything if not _settled(held.get(spec.run_id))]
-    print_plan(console, specs, target, held, estimated_seconds(everything, records), _slots(settings))
+    seconds = estimated_seconds(specs, records)
+    seconds += estimated_seconds([target], records, len(available_cores())) if target else []
+    print_plan(console, specs, target, held, seconds, _slots(settings))
     try:
         finished = _train(console, store, settings, corpus, [spec for spec in missing if spec != target], "grid", "fit")
         sealed = None

@@ -1,8 +1,8 @@
 """python -m sweep.worker: executes one job after another, handed over as JSON lines; keeps JAX warm in between.
 
 Standard input: {"spec": canonical JSON, "place": {…}} a line. Standard output: {"progress": {…}} and
-{"finished": {"run_id", "status", "sentence"}} a line. Whatever else prints goes to standard error. When the launcher is gone,
-the run is checkpointed and the worker ends.
+{"finished": {"run_id", "status", "sentence"}} a line. Whatever else prints goes to standard error. When the launcher
+is gone, the run is checkpointed and the worker ends.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fitting.fit import Fit
+from fitting.predict import predict
 from results.figures.allocation import allocation_against_compute
 from results.figures.compute import NEAR, frontier, isoflop_slices, slice_budgets
 from results.figures.fit_quality import predicted_against_measured, residuals_against
@@ -196,6 +197,22 @@ def test_isoflop_minimum_is_where_the_curve_is_lowest(fit: Fit):
     for curve, best in zip(curves, minima.x, strict=True):
         lowest = curve.x[int(np.argmin(curve.y))]
         assert best == pytest.approx(lowest, rel=0.15)  # the grid of N steps by 12%
+
+
+def test_runs_of_a_perfect_law_stand_on_their_isoflop_curve(fit: Fit):
+    perfect = [
+        record.replace(
+            loss=float(predict(fit, np.asarray([record.n_params_non_embedding]), np.asarray([record.d_tokens])).loss[0])
+        )
+        for record in a_grid()
+    ]
+    traces = isoflop_slices(perfect, fit).data
+    curves = {trace.name: trace for trace in traces if trace.mode == "lines"}
+    for trace in traces:
+        if trace.mode == "markers":
+            curve = curves[trace.name]
+            expected = np.interp(np.log(trace.x), np.log(curve.x), curve.y)
+            np.testing.assert_allclose(trace.y, expected, rtol=2e-3)  # linear between points of the curve
 
 
 def test_slices_stand_amid_runs_of_like_compute():

@@ -54,13 +54,14 @@ def place(corpus, store, **changes) -> Place:
 def test_one_repeated_batch_is_learned_by_heart(corpus):
     spec = make_spec(corpus, optimiser=OptimiserSpec(4e-3, 0.9, 0.95, 1e-10, 0.0, 1.0))
     program = program_for(spec)
-    batch = corpus.batches(0, 0, 1, 4, 16)
+    # Random tokens with different first ones: in text, equal beginnings with different ends cannot be learned.
+    batch = np.random.default_rng(0).permutation(257)[: 4 * 17].reshape(1, 4, 17).astype(np.uint16)
     tokens = np.repeat(batch, STEPS_PER_DISPATCH, axis=0)
     rates = np.full(STEPS_PER_DISPATCH, 4e-3, np.float32)
     state = program.initial_state(0)
     for _ in range(24):
         state, advanced = program.advance(state, tokens, rates, STEPS_PER_DISPATCH)
-    assert float(advanced.losses[-1]) < 0.01
+    assert float(advanced.losses[-1]) < 1e-3
 
 
 def test_one_step_equals_adamw_written_out(corpus):

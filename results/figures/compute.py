@@ -28,7 +28,6 @@ from results.figures.style import (
     run_markers,
     size_colors,
 )
-from results.points import points_6nd
 from results.record import RunRecord
 
 NEAR = 1.35  # a run belongs to a slice when its 6ND is within this factor of the slice's budget
@@ -44,7 +43,7 @@ def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | N
     losses = [record.loss for record in shown if record.loss is not None]
     flops = [record.flops_6nd for record in shown]
     if fit is not None and best is not None:
-        dearest = float(points_6nd(fit.points).max())
+        dearest = float(fit.points.flops_6nd.max())
         # Further out the frontier would press the runs into a corner; the allocation figures go there.
         shown_to = best.flops <= SHOWN_BEYOND * max([dearest, *flops])
         x, low, high = best.flops[shown_to], best.loss.low[shown_to], best.loss.high[shown_to]
@@ -68,9 +67,13 @@ def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | N
 
 
 def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
-    """Loss against N at a few budgets of the fitted runs; D = C / 6N along a curve, its minimum marked."""
+    """Loss against N at a few budgets of the fitted runs; D = C / 6N along a curve, its minimum marked.
+
+    The runs near a budget are carried to it along the law.
+    """
     drawn = figure()
-    runs = [record for record in records if record.loss is not None and record.role != "target"]
+    fitted = set(fit.points.cluster)
+    runs = [record for record in records if record.run_id in fitted]
     sizes = [record.n_params_non_embedding for record in runs]
     losses = [record.loss for record in runs if record.loss is not None]
     grid = np.geomspace(min(sizes) / 2.5, max(sizes) * 2.5, SLICE_POINTS)
@@ -94,8 +97,9 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
         )
         near = [record for record in runs if 1 / NEAR <= record.flops_6nd / budget <= NEAR]
         marker = {"color": colors[budget], "size": 9, "line": {"color": PAPER, "width": 1}}
-        near_sizes = [record.n_params_non_embedding for record in near]
-        drawn.add_trace(run_markers(near, near_sizes, name, legendgroup=name, showlegend=False, marker=marker))
+        near_sizes = np.asarray([record.n_params_non_embedding for record in near])
+        markers = run_markers(near, near_sizes.tolist(), name, legendgroup=name, showlegend=False, marker=marker)
+        drawn.add_trace(markers.update(y=_carried(near, fit, budget / (6 * near_sizes))))
     inside = [(n, loss) for n, loss in minima if grid[0] <= n <= grid[-1]]
     if inside:
         drawn.add_scatter(
@@ -110,6 +114,17 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
     drawn.update_xaxes(**log_axis(N_AXIS, grid, pad=0.0))
     drawn.update_yaxes(**loss_axis([*losses, *(loss for _, loss in inside)], pad=0.12))
     return drawn
+
+
+def _carried(records: Sequence[RunRecord], fit: Fit, d_tokens: np.ndarray) -> np.ndarray:
+    """Losses moved along the law to other horizons: what is left between point and curve is the error of the law.
+
+    A run whose compute is a third off would else stand off the curve of a perfect law.
+    """
+    n_params = np.asarray([record.n_params_non_embedding for record in records])
+    own = np.asarray([record.d_tokens for record in records])
+    losses = np.asarray([record.loss for record in records], dtype=float)
+    return losses * predict(fit, n_params, d_tokens).loss / predict(fit, n_params, own).loss
 
 
 def slice_budgets(flops: Sequence[float]) -> list[float]:

@@ -26,7 +26,6 @@ from results.figures.style import (
     size_colors,
 )
 from results.outcome import Outcome
-from results.points import points_6nd
 
 
 def predicted_against_measured(fit: Fit, outcomes: Sequence[Outcome] = ()) -> go.Figure:
@@ -75,7 +74,7 @@ def residuals_against(fit: Fit, quantity: str) -> go.Figure:
     columns = {
         "n_params": (points.n_params, N_AXIS),
         "d_tokens": (points.d_tokens, D_AXIS),
-        "flops": (points_6nd(points), C_AXIS),
+        "flops": (points.flops_6nd, C_AXIS),
     }
     values, title = columns[quantity]
     errors = 100 * np.expm1(fit.residuals)

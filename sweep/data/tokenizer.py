@@ -46,7 +46,9 @@ class Tokenizer:
         import tokenizers
 
         assert self.bpe is not None
-        return tokenizers.Tokenizer.from_str(self.bpe)
+        library = tokenizers.Tokenizer.from_str(self.bpe)
+        library.encode_special_tokens = True  # text that spells the separator out stays text; not kept in the JSON
+        return library
 
 
 def bytes_tokenizer() -> Tokenizer:
@@ -73,6 +75,4 @@ def train_bpe(texts: Sequence[bytes], vocab_size: int) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(sample, trainer)
-    # Text that spells the separator out must stay text.
-    tokenizer.encode_special_tokens = True
     return Tokenizer(vocab_size, tokenizer.to_str())
