@@ -177,7 +177,7 @@ class _Run:
             return self._ended(RunStatus.DIVERGED, "the held-out loss was not finite")
         error = float(losses.std(ddof=1) / math.sqrt(len(losses))) if len(losses) > 1 else None
         bits = loss * self.record.eval_tokens / math.log(2)
-        record = self._ended(RunStatus.DONE, f"trained {self.spec.steps} steps; held-out loss {loss:.4f} nats/token")
+        record = self._ended(RunStatus.DONE, f"trained {self.spec.steps} steps")
         return record.replace(
             loss=loss,
             loss_se=error,

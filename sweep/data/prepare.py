@@ -107,7 +107,7 @@ def _write(
             done += sum(map(len, chunk))
         streams.append(np.concatenate([*parts, np.zeros(1, dtype=np.uint16)]))
     info = CorpusInfo(
-        source=settings.source if settings.path is None else f"{settings.source}:{settings.path}",
+        source=settings.source,  # no path: the same text elsewhere is the same corpus
         fingerprint=fingerprint,
         tokenizer=tokenizer.name,
         vocab_size=tokenizer.vocab_size,
