@@ -37,7 +37,9 @@ def constants_table(fit: Fit) -> Table:
     table = Table("constant", "value", f"{LEVEL:.0%} interval", "standard error", title="Constants")
     for name, entry in fit_record(fit)["constants"].items():
         interval = f"{entry['low']:.5g} .. {entry['high']:.5g}"
-        table.add_row(name, f"{entry['value']:.7g}", interval, f"{entry['standard_error']:.4g}")
+        error = entry["standard_error"]  # a few wild resamples own it where the constant is poorly determined
+        shown = f"{error:.4g}" if error < 10 * abs(entry["value"]) else "no meaning"
+        table.add_row(name, f"{entry['value']:.7g}", interval, shown)
     return table
 
 
