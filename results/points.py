@@ -43,7 +43,16 @@ def record_points(records: Sequence[RunRecord], source: str) -> Points | None:
 def fit_records(records: Sequence[RunRecord], source: str) -> Fit | None:
     """The law of these runs. Raises InputError where the points are there but leave no answer."""
     points = record_points(records, source)
-    return None if points is None else choose_law(points)
+    if points is None:
+        return None
+    key = (points.digest, points.source, points.excluded)
+    if key not in _fits:
+        _fits.clear()  # a sweep and its report ask about the same points; nobody needs the ones before
+        _fits[key] = choose_law(points)
+    return _fits[key]
+
+
+_fits: dict[tuple, Fit] = {}
 
 
 def shortfall(records: Sequence[RunRecord]) -> str | None:

@@ -27,6 +27,7 @@ from sweep.launchers.local import LocalLauncher, available_cores
 from sweep.progress import SweepProgress
 from sweep.show import print_outcome, print_plan
 from sweep.spec import RunSpec
+from sweep.worker import use_compile_cache
 
 POLL_SECONDS = 0.25
 PLAIN_WIDTH = 110  # characters
@@ -56,6 +57,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     seconds = estimated_seconds(specs, records)
     seconds += estimated_seconds([target], records, len(available_cores())) if target else []
     print_plan(console, specs, target, held, seconds, _slots(settings))
+    use_compile_cache()  # for the fits of this process
     try:
         finished = _train(console, store, settings, corpus, [spec for spec in missing if spec != target], "grid", "fit")
         sealed = None
@@ -68,7 +70,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
         console.print("stopped: what is done is in the store; the same command carries on")
         raise
     outcome = [record for spec in everything if (record := store.read(spec.run_id))]
-    _report(console, store, settings, outcome, specs, sealed, time.time() - began, finished)
+    _report(console, store, settings, outcome, specs, sealed, began, finished)
     failed = [record for record in outcome if record.status == RunStatus.FAILED]
     if failed:
         raise InputError(
@@ -220,7 +222,7 @@ def _report(
     outcome: list[RunRecord],
     specs: list[RunSpec],
     sealed: Forecast | None,
-    wall: float,
+    began: float,
     trained: int,
 ) -> None:
     from fitting.record import fit_record
@@ -231,7 +233,7 @@ def _report(
     fit = fit_records(grid, str(store.path))
     if fit is not None:
         store.write_text(f"fits/{settings.name}-{fit.points.digest}.json", json.dumps(fit_record(fit), indent=2) + "\n")
-    print_outcome(console, grid, targets, fit, sealed, wall, trained)
+    print_outcome(console, grid, targets, fit, sealed, time.time() - began, trained)
     if settings.report is not None:
         from results.report import write_report
 

@@ -35,7 +35,7 @@ def main() -> None:
         signal.signal(number, stop.on_signal)
     if cores := os.environ.get("ISOFLOP_CORES"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})  # before JAX sizes its thread pools
-    _use_compile_cache()
+    use_compile_cache()
 
     def say(message: dict) -> None:
         try:
@@ -60,8 +60,8 @@ def main() -> None:
         say({"finished": {"run_id": record.run_id, "status": record.status, "sentence": record.sentence}})
 
 
-def _use_compile_cache() -> None:
-    """One persistent compile cache for all runs of all sweeps."""
+def use_compile_cache() -> None:
+    """One persistent compile cache for all processes of all sweeps."""
     import jax
 
     from sweep.data.prepare import cache_folder
