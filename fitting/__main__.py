@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fitting.errors import InputError
+from fitting.laws import law_named
 from fitting.read import Columns, read_points, read_targets
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
@@ -49,7 +50,7 @@ def fit(
     from fitting.show import fit_tables
 
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
-    fitted = fit_law(read_points(points, columns, where), law, resamples=resamples)
+    fitted = fit_law(read_points(points, columns, where, law_named(law).inputs), law, resamples=resamples)
     record = fit_record(fitted)
     if out is not None:
         _write(out, json.dumps(record, indent=2) + "\n")
@@ -80,9 +81,10 @@ def predict(
     from fitting.show import prediction_csv
 
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
-    n_params, d_tokens = read_targets(targets, columns)
-    fitted = fit_law(read_points(points, columns, where), law, resamples=resamples)
-    predicted = predict_runs(fitted, n_params, d_tokens)
+    inputs = law_named(law).inputs
+    n_params, d_tokens, extra = read_targets(targets, columns, inputs)
+    fitted = fit_law(read_points(points, columns, where, inputs), law, resamples=resamples)
+    predicted = predict_runs(fitted, n_params, d_tokens, extra=extra)
     _write(out, prediction_csv(predicted))
     summary = {
         "targets": len(n_params),

@@ -97,9 +97,9 @@ class Fit:
         count, used = len(self.residuals), len(self.theta)
         return float(np.sqrt(np.sum(self.residuals**2) / max(count - used, 1)))
 
-    def inputs(self, n_params: np.ndarray, d_tokens: np.ndarray) -> np.ndarray:
+    def inputs(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Centred x for other points, (points, inputs)."""
-        return _inputs(self.law, n_params, d_tokens) - self.centre
+        return self.law.features(columns) - self.centre
 
 
 def fit_law(
@@ -111,9 +111,9 @@ def fit_law(
 ) -> Fit:
     """Fits one law by log-Huber. Raises InputError where the points leave no answer at all."""
     law = law_named(law) if isinstance(law, str) else law
-    raw = _inputs(law, points.n_params, points.d_tokens)
+    raw = law.features(points.columns())
     log_loss = np.log(points.loss)
-    centre = raw.mean(axis=0)
+    centre = law.centre(raw)
     x = raw - centre
     _require_spread(points, law, x, log_loss)
 
@@ -141,11 +141,6 @@ def fit_law(
     )
 
 
-def _inputs(law: Law, n_params: np.ndarray, d_tokens: np.ndarray) -> np.ndarray:
-    columns = {"n_params": n_params, "d_tokens": d_tokens}
-    return np.log(np.stack([np.asarray(columns[name], np.float64) for name in law.inputs], axis=-1))
-
-
 def _require_spread(points: Points, law: Law, x: np.ndarray, log_loss: np.ndarray) -> None:
     wanted = len(law.parameters(x, log_loss)) + 1
     distinct = len(np.unique(np.column_stack([x, log_loss]), axis=0))
@@ -156,7 +151,7 @@ def _require_spread(points: Points, law: Law, x: np.ndarray, log_loss: np.ndarra
         )
     for column, name in enumerate(law.inputs):
         if np.ptp(x[:, column]) < 1e-9:
-            value = float(getattr(points, name)[0])
+            value = float(points.columns()[name][0])
             raise InputError(
                 f"{points.source}: all {len(points)} points have {name} = {value:g}; the {law.name} law needs runs "
                 f"that differ in {name}. Add at least two other values"
@@ -247,12 +242,12 @@ def _hold_out(points: Points, law: Law, delta: float) -> HeldOut | None:
     order = np.argsort(points.flops, kind="stable")
     count = int(np.ceil(HELD_OUT_SHARE * len(points)))
     below, above = order[:-count], order[-count:]
-    x = _inputs(law, points.n_params, points.d_tokens)
+    x = law.features(points.columns())
     log_loss = np.log(points.loss)
     needed = len(law.parameters(x, log_loss)) + 2
     if len(below) < needed or np.ptp(x[below], axis=0).min() < 1e-9:
         return None
-    x = x - x[below].mean(axis=0)
+    x = x - law.centre(x[below])
     starts = law.starts(x[below], log_loss[below])
     weights = np.zeros(len(points))
     weights[below] = 1.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Points:
     n_definition: str  # which count of parameters the column holds
     flops_definition: str
     excluded: tuple[str, ...] = ()  # one sentence for each group of rows left out
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)  # further inputs that a law asked for, by column
 
     def __post_init__(self) -> None:
         for name, limit in (("n_params", LARGEST_COUNT), ("d_tokens", LARGEST_COUNT), ("loss", LARGEST_LOSS)):
@@ -46,6 +48,10 @@ class Points:
         table = np.stack([self.n_params, self.d_tokens, self.loss]).astype("<f8")
         return hashlib.sha256(table.tobytes()).hexdigest()[:16]
 
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """All inputs of laws, by name."""
+        return {"n_params": self.n_params, "d_tokens": self.d_tokens, "flops": self.flops, **self.extra}
+
     def take(self, keep: np.ndarray) -> Points:
         """The rows where `keep` (mask or indices) says so."""
         index = np.flatnonzero(keep) if keep.dtype == bool else keep
@@ -59,6 +65,7 @@ class Points:
             n_definition=self.n_definition,
             flops_definition=self.flops_definition,
             excluded=self.excluded,
+            extra={name: values[index] for name, values in self.extra.items()},
         )
 
 

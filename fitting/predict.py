@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,12 +36,14 @@ def predict(
     n_params: np.ndarray,
     d_tokens: np.ndarray,
     flops: np.ndarray | None = None,
+    extra: Mapping[str, np.ndarray] | None = None,
     level: float = LEVEL,
     seed: int = SEED,
 ) -> Prediction:
     """Losses of runs (targets,) under the fit.
 
-    `flops` are in the unit of the fit's own FLOPs column; None compares 6ND of the targets with 6ND of the points.
+    `extra` holds the further columns that the law needs. `flops` are in the unit of the fit's own FLOPs column; None
+    compares 6ND of the targets with 6ND of the points.
     """
     n_params, d_tokens = np.atleast_1d(np.asarray(n_params, float)), np.atleast_1d(np.asarray(d_tokens, float))
     if flops is None:
@@ -48,7 +51,8 @@ def predict(
     else:
         ratio = np.atleast_1d(np.asarray(flops, float)) / fit.points.flops.max()
     decades = np.maximum(np.log10(ratio), 0.0)
-    x = fit.inputs(n_params, d_tokens)
+    used = 6.0 * n_params * d_tokens if flops is None else np.atleast_1d(np.asarray(flops, float))
+    x = fit.inputs({"n_params": n_params, "d_tokens": d_tokens, "flops": used, **(extra or {})})
     centre = evaluate(fit.law, fit.theta[None], x)[0]
     draws = evaluate(fit.law, fit.draws, x)  # (resamples, targets)
     spread = np.hypot(fit.noise, DISCREPANCY_AT_HOME + DISCREPANCY_PER_DECADE * decades)

@@ -14,6 +14,8 @@ import numpy as np
 from fitting.errors import InputError
 from fitting.points import Points
 
+STANDARD_INPUTS = ("n_params", "d_tokens", "flops")  # Points has them whatever the law
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -26,8 +28,13 @@ class Columns:
     cluster: str | None = None  # None: every row is its own cluster
 
 
-def read_points(paths: Sequence[str], columns: Columns = Columns(), where: str | None = None) -> Points:
-    """Reads, filters and validates. Raises InputError with file, column and row."""
+def read_points(
+    paths: Sequence[str],
+    columns: Columns = Columns(),
+    where: str | None = None,
+    inputs: Sequence[str] = (),
+) -> Points:
+    """Reads, filters and validates; `inputs` are those of the law. Raises InputError with file, column and row."""
     table, source = _read_table(paths), ", ".join(paths)
     excluded: list[str] = []
     rows = len(next(iter(table.values()), []))
@@ -62,11 +69,14 @@ def read_points(paths: Sequence[str], columns: Columns = Columns(), where: str |
         n_definition=columns.n_params,
         flops_definition=flops_name or "6ND",
         excluded=tuple(excluded),
+        extra={name: _numbers(table, name, source) for name in inputs if name not in STANDARD_INPUTS},
     )
 
 
-def read_targets(path: str, columns: Columns = Columns()) -> tuple[np.ndarray, np.ndarray]:
-    """N and D of the runs to predict, row by row; a loss column is not needed and not read."""
+def read_targets(
+    path: str, columns: Columns = Columns(), inputs: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """N, D and further inputs of the runs to predict, row by row; a loss column is not needed and not read."""
     from fitting.points import LARGEST_COUNT, check_column
 
     table = _read_table([path])
@@ -75,7 +85,7 @@ def read_targets(path: str, columns: Columns = Columns()) -> tuple[np.ndarray, n
         raise InputError(f"{path}: no rows to predict; need one run a row")
     check_column(columns.n_params, n_params, LARGEST_COUNT, path)
     check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, path)
-    return n_params, d_tokens
+    return n_params, d_tokens, {name: _numbers(table, name, path) for name in inputs if name not in STANDARD_INPUTS}
 
 
 def _read_table(paths: Sequence[str]) -> dict[str, np.ndarray]:

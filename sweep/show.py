@@ -112,7 +112,8 @@ def _runs_table(records: Sequence[RunRecord], fit: Fit | None) -> Table:
 def _law_loss(fit: Fit, record: RunRecord) -> float:
     from fitting.solve import evaluate
 
-    x = fit.inputs(np.asarray([record.n_params_non_embedding]), np.asarray([record.d_tokens]))
+    columns = {"n_params": record.n_params_non_embedding, "d_tokens": record.d_tokens, "flops": record.flops}
+    x = fit.inputs({name: np.asarray([value]) for name, value in columns.items()})
     return float(np.exp(evaluate(fit.law, fit.theta[None], x)[0, 0]))
 
 

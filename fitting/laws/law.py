@@ -38,7 +38,20 @@ class Law(abc.ABC):
     @property
     @abc.abstractmethod
     def inputs(self) -> tuple[str, ...]:
-        """Columns of Points, in the order of x's last axis."""
+        """Columns of Points, in the order of x's last axis; n_params, d_tokens and flops are always there."""
+
+    @property
+    def centred(self) -> bool:
+        """False for a law that needs absolute values (such as unique tokens against N): its centre is then zero."""
+        return True
+
+    def features(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Uncentred x (points, inputs) from the columns; logarithms unless a law overrides it."""
+        return np.log(np.stack([np.asarray(columns[name], np.float64) for name in self.inputs], axis=-1))
+
+    def centre(self, features: np.ndarray) -> np.ndarray:
+        """What is subtracted from the features, (inputs,)."""
+        return features.mean(axis=0) if self.centred else np.zeros(features.shape[1])
 
     @abc.abstractmethod
     def parameters(self, x: np.ndarray, log_loss: np.ndarray) -> tuple[Parameter, ...]:
