@@ -1,17 +1,19 @@
-"""python -m fitting: fit a law to points, and predict runs from it."""
+"""python -m fitting: fit a law to points, predict runs, replay past sweeps, check a design."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from fitting.errors import InputError
 from fitting.laws import law_named
-from fitting.read import Columns, read_points, read_targets
+from fitting.read import Columns, read_design, read_points, read_targets
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
 
@@ -42,15 +44,20 @@ def fit(
     resamples: ResamplesOption = 4000,
     flops: Annotated[list[float] | None, typer.Option(help="compute budget for N*, D*, L*; may be given again")] = None,
     out: Annotated[Path | None, typer.Option(help="write the JSON record of the fit here")] = None,
+    force: Annotated[bool, typer.Option("--force", help="fit runs that cannot identify the law all the same")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a law: constants with 90% intervals, the proof of convergence, and N*, D*, L* for larger budgets."""
     from fitting.fit import fit_law
+    from fitting.lint import refuse_unidentifiable
     from fitting.record import fit_record
     from fitting.show import fit_tables
 
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
-    fitted = fit_law(read_points(points, columns, where, law_named(law).inputs), law, resamples=resamples)
+    measured = read_points(points, columns, where, law_named(law).inputs)
+    if law_named(law).surface and not force:
+        refuse_unidentifiable(measured)
+    fitted = fit_law(measured, law, resamples=resamples)
     record = fit_record(fitted)
     if out is not None:
         _write(out, json.dumps(record, indent=2) + "\n")
@@ -64,8 +71,8 @@ def fit(
 def predict(
     points: PointsOption,
     targets: Annotated[str, typer.Option(help="CSV or Parquet with N and D of the runs to predict")],
-    out: Annotated[Path, typer.Option(help="CSV to write: the loss of each target with its 90% interval, row by row")],
-    law: LawOption = "chinchilla",
+    out: Annotated[Path, typer.Option(help="CSV to write: the loss of each target with its interval, row by row")],
+    law: Annotated[str, typer.Option(help="auto (an average of laws), or one law")] = "auto",
     where: WhereOption = None,
     n_column: NColumn = "n_params",
     d_column: DColumn = "d_tokens",
@@ -75,31 +82,100 @@ def predict(
     resamples: ResamplesOption = 4000,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict the loss of runs that were not trained, each with a 90% interval."""
-    from fitting.fit import fit_law
-    from fitting.predict import predict as predict_runs
-    from fitting.show import prediction_csv
+    """Predict the loss of runs that were not trained, each with a 90% interval (and with --law auto a 50% one)."""
+    from fitting.show import average_csv, prediction_csv
 
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
-    inputs = law_named(law).inputs
+    inputs = () if law == "auto" else law_named(law).inputs
     n_params, d_tokens, extra = read_targets(targets, columns, inputs)
-    fitted = fit_law(read_points(points, columns, where, inputs), law, resamples=resamples)
-    predicted = predict_runs(fitted, n_params, d_tokens, extra=extra)
-    _write(out, prediction_csv(predicted))
-    summary = {
-        "targets": len(n_params),
-        "law": fitted.law.name,
-        "status": fitted.status.value,
-        "sentence": fitted.sentence,
-        "out": str(out),
-    }
+    measured = read_points(points, columns, where, inputs)
+    if law == "auto":
+        from fitting.ensemble import forecast
+
+        average = forecast(measured, n_params, d_tokens)
+        text, sentence = average_csv(average, n_params, d_tokens), average.sentence
+    else:
+        from fitting.fit import fit_law
+        from fitting.predict import predict as predict_runs
+
+        fitted = fit_law(measured, law, resamples=resamples)
+        text = prediction_csv(predict_runs(fitted, n_params, d_tokens, extra=extra))
+        sentence = f"{fitted.law.equation}; {fitted.status.value}: {fitted.sentence}"
+    _write(out, text)
     if as_json:
-        typer.echo(json.dumps(summary))
+        typer.echo(json.dumps({"targets": len(n_params), "law": law, "sentence": sentence, "out": str(out)}))
     else:
         typer.echo(
-            f"{len(n_params)} predictions with 90% intervals written to {out} "
-            f"({fitted.law.equation}, {len(fitted.points)} points; {fitted.status.value}: {fitted.sentence})"
+            f"{len(n_params)} predictions with 90% intervals written to {out} (from {len(measured)} points; {sentence})"
         )
+
+
+@app.command()
+def backtest(
+    paths: Annotated[list[str], typer.Argument(help="pools: one CSV, Parquet file or store each")],
+    pool_column: Annotated[str | None, typer.Option(help="splits each file into one pool a value")] = None,
+    where: WhereOption = None,
+    n_column: NColumn = "n_params",
+    d_column: DColumn = "d_tokens",
+    loss_column: LossColumn = "loss",
+    flops_column: FlopsColumn = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay past sweeps: fit below, predict the largest runs; errors, coverage and widths by span."""
+    from rich.console import Console
+
+    from fitting.backtest import replay
+    from fitting.forecasters import FORECASTERS
+    from fitting.show import backtest_json, backtest_tables
+
+    pools = {}
+    for path in paths:
+        columns = Columns(n_column, d_column, loss_column, flops_column, pool_column)
+        points = read_points([path], columns, where)
+        labels = sorted(set(points.cluster)) if pool_column else [""]
+        for label in labels:
+            keep = np.asarray([not pool_column or name == label for name in points.cluster])
+            pools[f"{Path(path).stem} {label}".strip()] = dataclasses.replace(
+                points.take(keep), cluster=tuple(map(str, range(int(keep.sum()))))
+            )
+    console = Console(stderr=True)
+    with console.status("backtest") as status:
+        cells = replay(pools, FORECASTERS, report=lambda words: status.update(f"backtest: {words}"))
+    if not cells:
+        raise InputError(
+            "no cell to replay: a pool needs 12 runs with 3 sizes and 3 horizons at a third of its largest compute or "
+            "below. Give larger pools"
+        )
+    if as_json:
+        typer.echo(json.dumps(backtest_json(cells), indent=2))
+    else:
+        backtest_tables(cells)
+
+
+@app.command()
+def lint(
+    points: PointsOption,
+    where: WhereOption = None,
+    n_column: NColumn = "n_params",
+    d_column: DColumn = "d_tokens",
+    loss_column: LossColumn = "loss",
+    cluster_column: ClusterColumn = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Can these runs identify a law? Exit code 1 if they cannot. A planned design needs no loss column."""
+    from fitting.lint import Severity, lint_design
+
+    columns = Columns(n_column, d_column, loss_column, None, cluster_column)
+    design = read_design(points, columns, where)
+    findings = lint_design(*design)
+    if as_json:
+        typer.echo(json.dumps([{**dataclasses.asdict(f), "severity": f.severity.value} for f in findings], indent=2))
+    elif not findings:
+        typer.echo(f"{len(design[0])} runs: nothing found; N and D vary enough to tell them apart")
+    for finding in () if as_json else findings:
+        typer.echo(f"{finding.severity.value}: {finding.name}: {finding.sentence}. To do: {finding.remedy}")
+    if any(finding.severity is Severity.REFUSED for finding in findings):
+        raise typer.Exit(1)
 
 
 def _write(path: Path, text: str) -> None:

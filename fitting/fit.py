@@ -115,7 +115,7 @@ def fit_law(
     log_loss = np.log(points.loss)
     centre = law.centre(raw)
     x = raw - centre
-    _require_spread(points, law, x, log_loss)
+    require_spread(points, law, x, log_loss)
 
     found = solve_from_afar(law, x, log_loss, law.starts(x, log_loss), delta=delta)
     best, gain = _polish(law, x, log_loss, found, delta, seed)
@@ -141,7 +141,7 @@ def fit_law(
     )
 
 
-def _require_spread(points: Points, law: Law, x: np.ndarray, log_loss: np.ndarray) -> None:
+def require_spread(points: Points, law: Law, x: np.ndarray, log_loss: np.ndarray) -> None:
     wanted = len(law.parameters(x, log_loss)) + 1
     distinct = len(np.unique(np.column_stack([x, log_loss]), axis=0))
     if distinct < wanted:

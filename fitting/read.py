@@ -88,6 +88,27 @@ def read_targets(
     return n_params, d_tokens, {name: _numbers(table, name, path) for name in inputs if name not in STANDARD_INPUTS}
 
 
+def read_design(
+    paths: Sequence[str], columns: Columns = Columns(), where: str | None = None
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
+    """N, D and the clusters of planned or finished runs."""
+    from fitting.points import LARGEST_COUNT, check_column
+
+    table, source = _read_table(paths), ", ".join(paths)
+    if where is not None:
+        keep = rows_where(table, where, source)
+        table = {name: values[keep] for name, values in table.items()}
+    n_params, d_tokens = (_numbers(table, name, source) for name in (columns.n_params, columns.d_tokens))
+    if not len(n_params):
+        raise InputError(f"{source}: no runs; need one a row")
+    check_column(columns.n_params, n_params, LARGEST_COUNT, source)
+    check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, source)
+    if columns.cluster is None:
+        return n_params, d_tokens, None
+    _require(table, columns.cluster, source)
+    return n_params, d_tokens, tuple(str(label) for label in table[columns.cluster])
+
+
 def _read_table(paths: Sequence[str]) -> dict[str, np.ndarray]:
     import pyarrow as pa
 

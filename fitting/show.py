@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
 import numpy as np
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fitting.allocate import Allocation, allocate
+from fitting.backtest import SPANS, Cell, score
+from fitting.ensemble import Average
 from fitting.fit import Fit
 from fitting.predict import LEVEL, Prediction
 from fitting.record import fit_record
@@ -86,3 +89,52 @@ def prediction_csv(prediction: Prediction) -> str:
     ):
         writer.writerow([repr(float(value)) for value in row])
     return text.getvalue()
+
+
+def average_csv(average: Average, n_params: np.ndarray, d_tokens: np.ndarray) -> str:
+    """Row by row: n_params, d_tokens, loss, loss_lo90, loss_hi90, loss_lo50, loss_hi50."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["n_params", "d_tokens", "loss", "loss_lo90", "loss_hi90", "loss_lo50", "loss_hi50"])
+    for row in zip(n_params, d_tokens, average.loss, *average.band(0.9), *average.band(0.5), strict=True):
+        writer.writerow([repr(float(value)) for value in row])
+    return text.getvalue()
+
+
+def backtest_tables(cells: list[Cell], console: Console | None = None) -> None:
+    console = console or Console()
+    table = Table(title="Forecasts of the largest runs, by span (target compute / largest fitted compute)")
+    for header in ("span", "forecaster", "cells", "median error", "90th pct", "worst", "in 50%", "in 90%"):
+        table.add_column(header, justify="left" if header == "forecaster" else "right")
+    for header in ("half-width 90%", "interval score"):
+        table.add_column(header, justify="right")
+    names = list(dict.fromkeys(cell.forecaster for cell in cells))
+    for span in (*SPANS, 0.0):
+        for name in names:
+            found = score(cells, name, span)
+            if found is not None:
+                table.add_row(
+                    f"{span:g}x" if span else "all",
+                    name,
+                    str(found.cells),
+                    f"{found.median_error:.2%}",
+                    f"{found.p90_error:.2%}",
+                    f"{found.worst_error:.2%}",
+                    f"{found.coverage50:.0%}",
+                    f"{found.coverage90:.0%}",
+                    f"{found.half_width90:.2%}",
+                    f"{found.interval_score90:.3f}",
+                )
+        table.add_section()
+    console.print(table)
+
+
+def backtest_json(cells: list[Cell]) -> dict:
+    names = list(dict.fromkeys(cell.forecaster for cell in cells))
+    scores = [score(cells, name, span) for span in (*SPANS, 0.0) for name in names]
+    rows = [
+        {"pool": c.pool, "span": c.span, "forecaster": c.forecaster, "training": c.training, "targets": c.targets}
+        | {"error": c.error, "inside90": float(c.inside90.mean()), "inside50": float(c.inside50.mean())}
+        for c in cells
+    ]
+    return {"scores": [dataclasses.asdict(found) for found in scores if found is not None], "cells": rows}

@@ -19,7 +19,8 @@ from fitting.laws.law import Law, Parameter
 DELTA = 1e-3  # Huber width on ln L; Hoffmann et al. 2022, appendix D.3
 MAX_ITERATIONS = 400
 ITERATIONS_PER_ROUND = 8
-BATCH = 256  # members solved together; one compiled program serves starts, restarts and resamples
+BATCH, FEW = 256, 32  # members solved together; the small program serves the last, slow ones
+SMALLEST_CLASS, CLASS_RATIO = 32, 1.5  # of the numbers of points that programs are compiled for
 # The search starts on a wide Huber (almost least squares, smooth) and ends on the asked one.
 WIDE_DELTA = 0.05
 
@@ -81,6 +82,7 @@ def solve(
     lower, upper = (np.asarray([getattr(p, side) for p in bounds]) for side in ("lower", "upper"))
     members = len(theta)
     weights = np.ones((members, len(x))) if weights is None else np.asarray(weights, np.float64)
+    x, log_loss, weights = _padded(x, log_loss, weights)
     theta = np.clip(np.asarray(theta, np.float64), lower, upper)
     count = theta.shape[1]
     # The first step of a fresh member is a zero step: it only evaluates F, its gradient and its Hessian.
@@ -95,9 +97,10 @@ def solve(
     with jax.enable_x64(True):
         for _ in range(MAX_ITERATIONS // ITERATIONS_PER_ROUND):
             active = np.flatnonzero(~state.done)
-            for first in range(0, len(active), BATCH):
-                chunk = active[first : first + BATCH]
-                padded = np.resize(chunk, BATCH)  # repeats fill the last batch: one compiled shape
+            size = BATCH if len(active) > FEW else FEW
+            for first in range(0, len(active), size):
+                chunk = active[first : first + size]
+                padded = np.resize(chunk, size)  # repeats fill the last batch: two compiled shapes in all
                 packed = tuple(part[padded] for part in state)
                 found = _advance(law, packed, weights[padded], x, log_loss, lower, upper, delta)
                 for part, new in zip(state, found, strict=True):
@@ -107,6 +110,15 @@ def solve(
     pinned = ((state.theta <= lower) & (state.gradient > 0)) | ((state.theta >= upper) & (state.gradient < 0))
     slope = np.where(pinned, 0.0, np.abs(state.gradient)).max(axis=1) / (1.0 + state.objective)
     return Solutions(state.theta, state.objective * delta**2, slope, state.done, pinned, state.hessian * delta**2)
+
+
+def _padded(x: np.ndarray, log_loss: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points of weight zero up to the next size class, so that few programs serve all numbers of points."""
+    size = SMALLEST_CLASS
+    while size < len(x):
+        size = int(size * CLASS_RATIO)
+    missing = size - len(x)
+    return np.pad(x, ((0, missing), (0, 0))), np.pad(log_loss, (0, missing)), np.pad(weights, ((0, 0), (0, missing)))
 
 
 def solve_from_afar(

@@ -1,0 +1,139 @@
+"""What loss will a run reach, whichever law is right? An average of laws, with an interval learned from their misses.
+
+Each law is fitted for the target's compute (fitting/posterior.py). How fast each one goes wrong is measured on the
+points themselves: fit below a cut, predict the largest runs above it, error per decade. Laws are averaged with
+weights 1 / (that rate^2 + RATE_FLOOR^2). The scale of the average is
+
+    s^2 = parameter variance + disagreement of the laws + HOME^2 + (rate x decades to the target)^2
+
+and an interval is the forecast times exp(+-z s), with z the quantile of |error| / s over public sweeps; coverage is
+judged with each family of sweeps left out in turn (docs/forecasts.md). No normal distribution is assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitting.errors import InputError
+from fitting.fit import require_spread
+from fitting.laws import law_named
+from fitting.points import Points
+from fitting.posterior import Mode, posterior_mode
+
+MEMBERS = (("chinchilla", 0.1), ("gamma", 0.2))  # law, standard deviation of its exponents' prior
+CUTS = (2.0, 3.0, 5.0, 10.0, 20.0)  # spans of the forward chain
+TARGET_SHARE = 1.5  # the chain's targets cost at least C_max / 1.5, as in the backtest
+FEWEST_BELOW = 10  # points below a cut
+RATE_FLOOR = 0.01  # per decade
+RATE_UNKNOWN = 0.03  # per decade, where no cut leaves enough points; as large as the median pool's
+SHORTEST = 0.25  # decades; shorter lever arms would blow up the error per decade
+HOME = 0.004  # standard deviation of ln L at no distance at all
+NEAREST = 0.1  # decades that every target is away at least
+# Quantiles of |error| / s over the public sweeps beside docs/forecasts.md.
+QUANTILES = {0.5: 0.36, 0.9: 1.05}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One law of the average."""
+
+    law: str
+    weight: float
+    rate: float  # standard error of ln L per decade of extrapolation, measured on the points
+    tested: bool  # False: no cut left enough points, the rate is an assumption
+
+
+@dataclass(frozen=True)
+class Average:
+    """The forecast of the targets; arrays over targets, losses in nats per token."""
+
+    loss: np.ndarray
+    scale: np.ndarray  # s of ln L
+    members: tuple[Member, ...]
+
+    def band(self, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high) at level 0.5 or 0.9."""
+        half = QUANTILES[level] * self.scale
+        return self.loss * np.exp(-half), self.loss * np.exp(half)
+
+    @property
+    def sentence(self) -> str:
+        parts = [
+            f"{m.law} {m.weight:.0%} ({'off by' if m.tested else 'assumed off by'} {m.rate:.1%} a decade)"
+            for m in self.members
+        ]
+        return "average of " + ", ".join(parts)
+
+
+def forecast(points: Points, n_params: np.ndarray, d_tokens: np.ndarray, flops: np.ndarray | None = None) -> Average:
+    """Losses of runs (targets,); flops in the unit of the points' column, None: 6ND against the points' 6ND."""
+    n_params, d_tokens = np.atleast_1d(np.asarray(n_params, float)), np.atleast_1d(np.asarray(d_tokens, float))
+    compute = points.flops if flops is not None else points.flops_6nd
+    wanted = np.atleast_1d(np.asarray(flops, float)) if flops is not None else 6.0 * n_params * d_tokens
+    columns = {"n_params": n_params, "d_tokens": d_tokens, "flops": wanted}
+    members, losses, variances = [], [], []
+    for name, exponent_sd in MEMBERS:
+        law = law_named(name)
+        features, log_loss = law.features(points.columns()), np.log(points.loss)
+        try:
+            require_spread(points, law, features - law.centre(features), log_loss)
+        except InputError:
+            if name == MEMBERS[0][0]:
+                raise
+            continue  # more parameters than these points can bear
+        rates = _error_rates(name, exponent_sd, points, compute)
+        rate = float(np.sqrt(np.mean(np.square(rates)))) if rates else RATE_UNKNOWN
+        members.append(Member(name, 1 / (rate**2 + RATE_FLOOR**2), rate, bool(rates)))
+        loss, variance = _predict(name, exponent_sd, points, compute, law.features(columns), wanted)
+        losses.append(loss)
+        variances.append(variance)
+    weights = np.asarray([member.weight for member in members])
+    weights = weights / weights.sum()
+    mean = weights @ np.asarray(losses)
+    disagreement = weights @ (np.asarray(losses) - mean) ** 2
+    rate = float(weights @ np.asarray([member.rate for member in members]))
+    decades = np.maximum(np.log10(wanted / compute.max()), NEAREST)
+    scale = np.sqrt(weights @ np.asarray(variances) + disagreement + HOME**2 + (rate * decades) ** 2)
+    shown = tuple(Member(m.law, float(w), m.rate, m.tested) for m, w in zip(members, weights, strict=True))
+    return Average(np.exp(mean), scale, shown)
+
+
+def _predict(
+    name: str, exponent_sd: float, points: Points, compute: np.ndarray, features: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """ln L and its variance; targets of one half decade of compute share a fit."""
+    groups = np.round(2 * np.log10(wanted))
+    loss, variance = np.empty(len(wanted)), np.empty(len(wanted))
+    everything = np.ones(len(points), dtype=bool)
+    for group in np.unique(groups):
+        here = groups == group
+        target = max(float(np.median(wanted[here])), float(compute.max()))
+        mode = _mode(name, exponent_sd, points, compute, target, everything)
+        loss[here], variance[here] = mode.predict(features[here])
+    return loss, variance
+
+
+def _error_rates(name: str, exponent_sd: float, points: Points, compute: np.ndarray) -> list[float]:
+    """Root-mean-square error per decade for every cut that leaves enough points on both sides."""
+    largest = float(compute.max())
+    above = compute >= largest / TARGET_SHARE
+    rates, seen = [], set()
+    for cut in CUTS:
+        below = compute <= largest / cut * (1 + 1e-9)
+        values = min(len(np.unique(points.n_params[below])), len(np.unique(points.d_tokens[below])))
+        if below.sum() < FEWEST_BELOW or values < 3 or int(below.sum()) in seen:
+            continue
+        seen.add(int(below.sum()))
+        mode = _mode(name, exponent_sd, points, compute, largest, below)
+        predicted, _ = mode.predict(mode.law.features(points.columns())[above])
+        decades = float(np.log10(np.median(compute[above]) / compute[below].max()))
+        error = float(np.sqrt(np.mean((predicted - np.log(points.loss[above])) ** 2)))
+        rates.append(error / max(decades, SHORTEST))
+    return rates
+
+
+def _mode(name: str, exponent_sd: float, points: Points, compute: np.ndarray, target: float, keep: np.ndarray) -> Mode:
+    law = law_named(name)
+    return posterior_mode(law, law.features(points.columns()), np.log(points.loss), compute, target, keep, exponent_sd)
