@@ -17,6 +17,8 @@ from fitting.fit import Fit
 from fitting.predict import LEVEL, Prediction
 from fitting.record import fit_record
 
+PLAIN_WIDTH = 140  # characters, where there is no terminal whose width counts
+
 
 def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = None) -> None:
     console = console or Console()
@@ -103,6 +105,8 @@ def average_csv(average: Average, n_params: np.ndarray, d_tokens: np.ndarray) ->
 
 def backtest_tables(cells: list[Cell], console: Console | None = None) -> None:
     console = console or Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
     table = Table(title="Forecasts of the largest runs, by span (target compute / largest fitted compute)")
     for header in ("span", "forecaster", "cells", "median error", "90th pct", "worst", "in 50%", "in 90%"):
         table.add_column(header, justify="left" if header == "forecaster" else "right")
