@@ -189,3 +189,13 @@ def test_isoflop_prints_every_budget_and_refuses_what_is_none(tmp_path):
     refused = run_cli("isoflop", "--points", path, "--method", "spline")
     assert refused.returncode == 2
     assert "allowed are parabola, akima" in refused.stderr
+
+
+def test_the_multipliers_are_those_of_the_document():
+    """docs/forecasts.md is made by benchmarks/backtest.py; its last line is where QUANTILES come from."""
+    from conftest import ROOT
+
+    from fitting.ensemble import QUANTILES
+
+    last = (ROOT / "docs" / "forecasts.md").read_text().strip().splitlines()[-1]
+    assert last.endswith(f"50% {QUANTILES[0.5]:.3f}, 90% {QUANTILES[0.9]:.3f}.")

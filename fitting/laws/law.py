@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fitting.errors import InputError
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -41,17 +43,17 @@ class Law(abc.ABC):
         """Columns of Points, in the order of x's last axis; n_params, d_tokens and flops are always there."""
 
     @property
-    def centred(self) -> bool:
-        """False for a law that needs absolute values (such as unique tokens against N): its centre is then zero."""
-        return True
+    def surface(self) -> bool:
+        """Whether this is a law of the loss over N and D alone, so that it can stand in for any other such law."""
+        return self.inputs == ("n_params", "d_tokens")
 
     def features(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Uncentred x (points, inputs) from the columns; logarithms unless a law overrides it."""
-        return np.log(np.stack([np.asarray(columns[name], np.float64) for name in self.inputs], axis=-1))
+        return np.stack([logarithm(columns, name) for name in self.inputs], axis=-1)
 
     def centre(self, features: np.ndarray) -> np.ndarray:
-        """What is subtracted from the features, (inputs,)."""
-        return features.mean(axis=0) if self.centred else np.zeros(features.shape[1])
+        """What is subtracted from the features, (inputs,); the mean unless a law needs another origin."""
+        return features.mean(axis=0)
 
     @abc.abstractmethod
     def parameters(self, x: np.ndarray, log_loss: np.ndarray) -> tuple[Parameter, ...]:
@@ -68,3 +70,28 @@ class Law(abc.ABC):
     @abc.abstractmethod
     def constants(self, theta: np.ndarray, centre: np.ndarray) -> Mapping[str, np.ndarray]:
         """The published, uncentred constants; theta (..., parameters) -> arrays of shape (...)."""
+
+
+def numbers(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """One input column as float64. Raises InputError where it is missing or not finite."""
+    if name not in columns:
+        raise InputError(f"the law needs column {name!r}; the points have {', '.join(sorted(columns))}. Add the column")
+    values = np.asarray(columns[name], np.float64)
+    _refuse(~np.isfinite(values), values, name, "a finite number")
+    return values
+
+
+def logarithm(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """ln of one input column. Raises InputError where a value is not above zero."""
+    values = numbers(columns, name)
+    _refuse(values <= 0, values, name, "a number above 0")
+    return np.log(values)
+
+
+def _refuse(bad: np.ndarray, values: np.ndarray, name: str, allowed: str) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"column {name!r} holds {float(values.flat[row])!r} in row {row + 1}; the law needs {allowed}. "
+            f"Correct it or leave the row out"
+        )
