@@ -49,6 +49,11 @@ def optimum(
     return n_params, d_tokens
 
 
+def has_closed_form(fit: Fit) -> bool:
+    """Whether the law's optimum is the one above: the sum of two power terms, or a monotone function of it."""
+    return {"A", "B", "alpha", "beta"} <= set(fit.constants) and fit.law.inputs == ("n_params", "d_tokens")
+
+
 def allocate(fit: Fit, flops: np.ndarray, level: float = LEVEL) -> Allocation:
     """N*, D*, L* with bootstrap intervals; the loss interval also holds noise and model discrepancy."""
     flops = np.atleast_1d(np.asarray(flops, float))

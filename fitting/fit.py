@@ -182,12 +182,13 @@ def _polish(
 
 def _proof(law: Law, x: np.ndarray, found: Solutions, best: Solutions, gain: float) -> Proof:
     slopes = jacobian(law, best.theta[0], x)
+    free = ~best.at_bound[0]  # a parameter held by its bound has no curvature to show
     norms = np.linalg.norm(slopes, axis=0)
     # A column without any influence stays zero: its singular value says so.
     singular = np.linalg.svd(slopes / np.where(norms > 0, norms, 1.0), compute_uv=False)
     return Proof(
         gradient_norm=float(best.gradient_norm[0]),
-        smallest_eigenvalue=float(np.linalg.eigvalsh(best.hessian[0])[0]),
+        smallest_eigenvalue=float(np.linalg.eigvalsh(best.hessian[0][np.ix_(free, free)])[0]) if free.any() else 0.0,
         singular_values=tuple(float(value) for value in singular),
         starts=len(found.objective),
         best_basin_share=float(np.mean(found.objective <= best.objective[0] * (1 + SAME_BASIN))),

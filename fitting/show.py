@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fitting.allocate import Allocation, allocate
+from fitting.allocate import Allocation, allocate, has_closed_form
 from fitting.backtest import SPANS, Cell, score
 from fitting.ensemble import Average
 from fitting.fit import Fit
@@ -27,7 +27,10 @@ def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = No
     for sentence in fit.points.excluded:
         console.print(f"left out: {sentence}")
     console.print(f"status: [bold]{fit.status.value}[/bold]: {fit.sentence}")
-    console.print(allocation_table(allocate(fit, budgets)))
+    if has_closed_form(fit):
+        console.print(allocation_table(allocate(fit, budgets)))
+    else:
+        console.print(f"N*, D*: no closed form for the {fit.law.name} law; fit chinchilla or gamma for them")
     console.print(constants_table(fit))
     console.print(
         f"objective {fit.objective:.13g} (sum of Huber on ln L, delta {fit.delta:g}); gradient "

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from fitting.laws.chinchilla import FLOOR_DEPTH
-from fitting.laws.expm1 import log_sum, relative_growth
 from fitting.laws.law import Law, Parameter
 
 EXPONENT_BOUNDS = (0.02, 4.0)  # above zero: U_N divides by alpha
-# 1/R, what one more repeat loses of its value: 1e6 repeats as good as new .. worthless after the first. In ln R the
-# objective is flat for large R, and a search that has gone there does not end.
-LOSS_BOUNDS = (1e-6, 1e2)
+# 1/R, the share of its value that a repeat loses: a million as good as new .. worthless after the first. The objective
+# is flat in ln R for large R; in 1/R a search that goes there ends, at the bound.
+DECAY_BOUNDS = (1e-6, 1e2)
 LOG_EXCESS_LIMIT = 50.0  # e^50 repeats: beyond the largest R, the exponential has long been zero
 
 
@@ -56,8 +55,8 @@ class DataConstrained(Law):
             Parameter("b", lowest - 12.0, highest + 3.0),
             Parameter("beta", *EXPONENT_BOUNDS),
             Parameter("e", lowest - FLOOR_DEPTH, lowest + 0.1),
-            Parameter("1/R_D", *LOSS_BOUNDS),
-            Parameter("1/R_N", *LOSS_BOUNDS),
+            Parameter("1/R_D", *DECAY_BOUNDS),
+            Parameter("1/R_N", *DECAY_BOUNDS),
         )
 
     def starts(self, x: np.ndarray, log_loss: np.ndarray) -> np.ndarray:
@@ -75,31 +74,31 @@ class DataConstrained(Law):
     def log_loss(self, theta: Any, x: Any) -> Any:
         import jax.numpy as jnp
 
-        a, alpha, b, beta, e, loss_d, loss_n = theta
+        a, alpha, b, beta, e, decay_d, decay_n = theta
         log_n, log_d = x[0], x[1]
         log_u = jnp.minimum(x[2], log_d)
         # N* of a run that is compute-optimal at D = U, from A alpha N^-alpha = B beta U^-beta (Hoffmann et al. 2022).
         log_u_n = jnp.minimum((a - b + jnp.log(alpha / beta) + beta * log_u) / alpha, log_n)
-        log_n = log_u_n + _gain(log_n - log_u_n, loss_n)
-        log_d = log_u + _gain(log_d - log_u, loss_d)
-        return log_sum(e, log_sum(a - alpha * log_n, b - beta * log_d))
+        log_n = log_u_n + _gain(log_n - log_u_n, decay_n)
+        log_d = log_u + _gain(log_d - log_u, decay_d)
+        return jnp.logaddexp(e, jnp.logaddexp(a - alpha * log_n, b - beta * log_d))
 
     def constants(self, theta: np.ndarray, centre: np.ndarray) -> Mapping[str, np.ndarray]:
-        a, alpha, b, beta, e, loss_d, loss_n = np.moveaxis(np.asarray(theta), -1, 0)
+        a, alpha, b, beta, e, decay_d, decay_n = np.moveaxis(np.asarray(theta), -1, 0)
         return {
             "E": np.exp(e),
             "A": np.exp(a + alpha * centre[0]),
             "B": np.exp(b + beta * centre[1]),
             "alpha": alpha,
             "beta": beta,
-            "R_D": 1 / loss_d,
-            "R_N": 1 / loss_n,
+            "R_D": 1 / decay_d,
+            "R_N": 1 / decay_n,
         }
 
 
-def _gain(log_times: Any, loss: Any) -> Any:
-    """ln(1 + R (1 - e^(-(times - 1)/R))) with R = 1/loss: by how much `times` as many tokens count as more."""
+def _gain(log_times: Any, decay: Any) -> Any:
+    """ln(1 + R (1 - e^(-(times - 1)/R))) with R = 1/decay: by how much `times` as many tokens count as more."""
     import jax.numpy as jnp
 
-    repeats = jnp.exp(jnp.minimum(log_times, LOG_EXCESS_LIMIT)) - 1.0
-    return jnp.log(1.0 + repeats * relative_growth(-repeats * loss))
+    repeats = jnp.expm1(jnp.minimum(log_times, LOG_EXCESS_LIMIT))
+    return jnp.log1p(-jnp.expm1(-repeats * decay) / decay)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from fitting.laws.expm1 import log_sum, relative_growth
 from fitting.laws.law import Law, Parameter
 
 # ln f(N) = P N^p + R is written as level + slope (e^(p n) - 1)/p with n = ln N - centre: a straight line for p = 0,
@@ -82,7 +81,7 @@ class Farseer(Law):
         # `data` and `data_slope` are those at D = 1e10; the published B and Q are those at D = 1.
         level, slope = _at_one_token(data, data_slope, ln_exponent, exponent_slope, jnp.exp)
         log_data = level + slope * _bend(b, x[0]) - exponent * (x[1] + LOG_D_ORIGIN)
-        return log_sum(floor + floor_slope * _bend(q, x[0]), log_data)
+        return jnp.logaddexp(floor + floor_slope * _bend(q, x[0]), log_data)
 
     def constants(self, theta: np.ndarray, centre: np.ndarray) -> Mapping[str, np.ndarray]:
         floor, floor_slope, q, data, data_slope, b, ln_exponent, exponent_slope, a = np.moveaxis(
@@ -104,7 +103,12 @@ class Farseer(Law):
 
 def _bend(power: Any, n: Any) -> Any:
     """(e^(power n) - 1)/power; n where power is zero."""
-    return n * relative_growth(power * n)
+    import jax.numpy as jnp
+
+    z = power * n
+    small = jnp.abs(z) < 1e-3
+    safe = jnp.where(small, 1.0, z)
+    return n * jnp.where(small, 1 + z / 2 + z**2 / 6 + z**3 / 24, jnp.expm1(safe) / safe)
 
 
 def _at_one_token(data: Any, data_slope: Any, ln_exponent: Any, exponent_slope: Any, exp: Any) -> tuple[Any, Any]:
