@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from fitting.cache import use_compile_cache
 from fitting.errors import InputError
 from fitting.laws import law_named
 from fitting.read import Columns, read_design, read_points, read_targets
@@ -219,6 +220,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def main() -> None:
+    use_compile_cache()
     try:
         app()
     except InputError as error:

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
+from fitting.cache import use_compile_cache
 from fitting.errors import InputError
 from results.points import fit_records
 from results.record import RunRecord, RunStatus
@@ -27,7 +28,6 @@ from sweep.launchers.local import LocalLauncher, available_cores
 from sweep.progress import SweepProgress
 from sweep.show import print_outcome, print_plan
 from sweep.spec import RunSpec
-from sweep.worker import use_compile_cache
 
 POLL_SECONDS = 0.25
 PLAIN_WIDTH = 110  # characters

@@ -12,7 +12,8 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
+
+from fitting.cache import use_compile_cache
 
 
 class _Stop:
@@ -58,18 +59,6 @@ def main() -> None:
             stopped=stop,
         )
         say({"finished": {"run_id": record.run_id, "status": record.status, "sentence": record.sentence}})
-
-
-def use_compile_cache() -> None:
-    """One persistent compile cache for all processes of all sweeps."""
-    import jax
-
-    from sweep.data.prepare import cache_folder
-
-    folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder() / "xla")
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fitting.cache import cache_folder
 from fitting.errors import InputError
 from sweep.data.corpus import Corpus, CorpusInfo
 from sweep.data.documents import Document, python_source, text_files
@@ -32,14 +33,6 @@ class DataSettings:
     path: str | None  # folder, for "text"
     tokenizer: str  # "bpe" or "bytes"
     vocab_size: int  # for "bpe"
-
-
-def cache_folder() -> Path:
-    """ISOFLOP_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("ISOFLOP_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isoflop"
 
 
 def prepare(settings: DataSettings, report: Callable[[str, float], None] = lambda words, share: None) -> Corpus:
