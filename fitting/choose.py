@@ -6,25 +6,23 @@ import dataclasses
 
 from fitting.errors import InputError
 from fitting.fit import DEFAULT_LAW, RESAMPLES, Fit, FitStatus, fit_law
-from fitting.laws import law_names
 from fitting.points import Points
 
-CANDIDATES = ("chinchilla", "gamma")  # the laws that won on public sweeps; others by name
+CHALLENGERS = ("gamma",)  # beside the default: what wins on densely sampled sweeps
 UNUSABLE = (FitStatus.NOT_CONVERGED, FitStatus.NOT_IDENTIFIED, FitStatus.TOO_FEW_POINTS)
 
 
 def choose_law(points: Points, resamples: int = RESAMPLES) -> Fit:
-    """Fits every candidate and keeps the one of smallest held-out error; `Fit.chosen` says so.
+    """Fits the default law and its challengers and keeps the one of smallest held-out error; `Fit.chosen` says so.
 
     Raises InputError where the default law does.
     """
     fits = {DEFAULT_LAW: fit_law(points, DEFAULT_LAW, resamples=resamples)}
-    for name in law_names():
-        if name != DEFAULT_LAW and name in CANDIDATES:
-            try:
-                fits[name] = fit_law(points, name, resamples=resamples)
-            except InputError:
-                continue  # more parameters than these points can bear
+    for name in CHALLENGERS:
+        try:
+            fits[name] = fit_law(points, name, resamples=resamples)
+        except InputError:
+            continue  # more parameters than these points can bear
     errors = {
         name: fit.held_out.median_error
         for name, fit in fits.items()

@@ -2,7 +2,7 @@
 
 Each point's scale grows with its distance to the target, s_i = hypot(NOISE, DRIFT log10(C_target / C_i)): no law is
 exact, so far-away runs are biased and not only noisy. Weak priors hold exponents that the points leave open. The
-mode of  sum_i 2 (sqrt(1 + r_i^2) - 1) / 2 + sum_j ((theta_j - mu_j) / s_j)^2 / 2,  r_i = (ln L_law - ln L_i) / s_i
+mode of  sum_i (sqrt(1 + r_i^2) - 1) + sum_j ((theta_j - mu_j) / s_j)^2 / 2,  r_i = (ln L_law - ln L_i) / s_i
 (pseudo-Huber, Hartley and Zisserman 2004, appendix 6.8), is found by trust-region least squares from several starts;
 its Laplace covariance is the parameters' uncertainty.
 """

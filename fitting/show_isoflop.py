@@ -14,7 +14,7 @@ def isoflop_tables(fit: IsoflopFit, bias: IsoflopBias | None) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
-    corrected = {(half.n_params): half for half in bias.slices} if bias else {}
+    corrected = {half.n_params: half for half in bias.slices} if bias else {}
     table = Table(title=f"IsoFLOP slices, {fit.method.value}")
     for header in ("C (FLOPs)", "runs", "grid", "centre / N*", "N*", "bias", "N* without it", "remark"):
         table.add_column(header, justify="left" if header == "remark" else "right")

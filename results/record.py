@@ -20,6 +20,9 @@ class RunStatus(enum.StrEnum):
     FAILED = "failed"  # the program raised or the process died
 
 
+SETTLED = (RunStatus.DONE, RunStatus.DIVERGED)  # never trained again
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """Columns of the store. Counts that can pass 2^53 or enter products are float64. None: not known (yet)."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from results.record import RunRecord, RunStatus
+from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Store
 from sweep.checkpoint import Checkpoints
 from sweep.data.corpus import Corpus
@@ -57,7 +57,7 @@ def execute(
     """Trains the run or what is left of it. `stopped()` returns the reason once the run has to make way."""
     store = Store(place.store)
     prior = store.read(spec.run_id)
-    if prior is not None and prior.status in (RunStatus.DONE, RunStatus.DIVERGED):
+    if prior is not None and prior.status in SETTLED:
         return prior
     corpus = Corpus.open(Path(place.corpus))
     record = first_record(spec, place, corpus, prior)
@@ -140,7 +140,7 @@ class _Run:
         losses = np.asarray(advanced.losses)[:count]
         took = time.monotonic() - started
         if self.record.compile_seconds is None:
-            # The first dispatch holds the compilation: charge it the time that the second will take per step.
+            # The first dispatch holds the compilation: its steps are left out of the speed (see _ended).
             self.record = self.record.replace(compile_seconds=took)
             took = 0.0
         return count, losses, float(advanced.gradient_norms[count - 1]), took

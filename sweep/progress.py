@@ -48,7 +48,7 @@ class SweepProgress:
             elif isinstance(event, Finished):
                 self._running.pop(event.run_id, None)
                 self._ended[event.run_id] = event.status
-                if self._live is None or event.status not in (RunStatus.DONE,):
+                if self._live is None or event.status != RunStatus.DONE:
                     why = "" if event.status == RunStatus.DONE else f": {event.sentence}"
                     self._console.print(
                         f"{self._name(event.run_id)}: {event.status}{why} ({self._summary()})",

@@ -11,7 +11,7 @@ from rich.table import Table
 from fitting.allocate import allocate
 from fitting.fit import Fit
 from fitting.show import allocation_table, constants_table, held_out_sentence, si
-from results.record import RunRecord, RunStatus
+from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Forecast
 from sweep.spec import RunSpec
 
@@ -33,7 +33,7 @@ def print_plan(
         count, a = spec.architecture.count(spec.data.sequence), spec.architecture
         record = held.get(spec.run_id)
         status = record.status if record else "new"
-        if status not in (RunStatus.DONE, RunStatus.DIVERGED):
+        if status not in SETTLED:
             left.append((spec, estimate))
         table.add_row(
             "target" if spec is target else spec.run_id[:8],

@@ -14,7 +14,7 @@ from rich.console import Console
 from fitting.cache import use_compile_cache
 from fitting.errors import InputError
 from results.points import fit_records
-from results.record import RunRecord, RunStatus
+from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Forecast, Store
 from sweep.config import SweepSettings, run_spec, sweep_settings
 from sweep.data.corpus import Corpus
@@ -43,17 +43,16 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     store.require_writable()
     corpus = _corpus(console, settings)
     specs, target = _specs(config, settings, axes, corpus, console)
-    for sequence, tokens in {
-        (spec.data.sequence, spec.data.eval_tokens) for spec in [*specs, *([target] if target else [])]
-    }:
+    everything = [*specs, target] if target else specs
+    for sequence, tokens in {(spec.data.sequence, spec.data.eval_tokens) for spec in everything}:
         corpus.evaluation_windows(tokens, sequence)  # refuses now what no worker could do
         corpus.batches(0, 0, 1, 1, sequence)
     records, damaged = store.records()
     for file in damaged:
         console.print(f"left out: {file.path} cannot be read ({file.reason})", markup=False)
-    everything = [*specs, target] if target else specs
     held = {record.run_id: record for record in records}
-    missing = [spec for spec in everything if not _settled(held.get(spec.run_id))]
+    settled = {record.run_id for record in records if record.status in SETTLED}
+    missing = [spec for spec in everything if spec.run_id not in settled]
     seconds = estimated_seconds(specs, records)
     seconds += estimated_seconds([target], records, len(available_cores())) if target else []
     print_plan(console, specs, target, held, seconds, _slots(settings))
@@ -96,10 +95,6 @@ def _check_values(config: DictConfig, settings: SweepSettings, axes: Mapping[str
         run_spec(config, point, stand_in)
     if settings.target is not None:
         run_spec(config, settings.target, stand_in)
-
-
-def _settled(record: RunRecord | None) -> bool:
-    return record is not None and record.status in (RunStatus.DONE, RunStatus.DIVERGED)
 
 
 def _slots(settings: SweepSettings) -> int:

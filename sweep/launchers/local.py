@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from results.record import RunStatus
+from results.record import SETTLED, RunStatus
 from results.store import Store
 from sweep.execute import Progress
 from sweep.launchers.launcher import Event, Finished, Job, Launcher, Started
@@ -144,7 +144,7 @@ class LocalLauncher(Launcher):
         sentence = f"worker process ended ({ended}){_last_lines(worker.stderr)}"
         store = Store(job.place.store)
         record = store.read(job.spec.run_id)
-        if record is not None and record.status in (RunStatus.DONE, RunStatus.DIVERGED):
+        if record is not None and record.status in SETTLED:
             return [Finished(job.spec.run_id, record.status, record.sentence)]
         if record is not None:
             store.write(
