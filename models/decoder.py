@@ -2,89 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from models.architecture import Architecture
-from models.parametrisation import initial_scale
+from models.attention import attend
+from models.linear import widen
+from models.mlp import dense, mixture
+from models.normalise import normalise, rotary_angles
+from models.parametrisation import branch_multiplier, logit_multiplier, tensors
 
 # Dimensions in names: B batch, T positions, D width, N blocks, H heads, K head width, F MLP width, V vocabulary.
-ROPE_BASE = 10_000.0  # Su et al. 2021 (arXiv:2104.09864)
-NORM_EPSILON = 1e-6
-QK_SCALE = 2.0  # on top of K^-1/2: normalised queries and keys alone leave attention too flat (measured at 1e5 params)
 UNROLL_UP_TO = 8  # blocks; above, the loop over blocks is compiled once
+PRODUCTS = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+REMATERIALISATIONS = ("none", "dots", "block")
+
+
+class Hidden(NamedTuple):
+    """What the blocks leave."""
+
+    hidden_BxTxD: jax.Array  # normalised
+    balance: jax.Array  # load-balancing loss of the experts, mean over blocks; 0 where dense
 
 
 class Decoder(nnx.Module):
-    """Parameters of all blocks stacked as (N, ...)."""
+    """One nnx.Param a tensor of models.parametrisation.tensors."""
 
     def __init__(self, architecture: Architecture, key: jax.Array):
-        a = architecture
-        n, d, h, k, f = a.depth, a.width, a.heads, a.head_width, a.mlp_width
-        keys = iter(jax.random.split(key, 7))
-
-        def param(name: str, *shape: int, fan_in: int) -> nnx.Param:
-            scale = initial_scale(name, fan_in)
-            values = jax.random.normal(next(keys), shape) * scale if scale else jnp.zeros(shape)
-            return nnx.Param(values)
-
-        self.embedding = param("embedding", a.vocab_size, d, fan_in=1)
-        self.qkv = param("qkv", n, d, 3, h, k, fan_in=d)
-        self.attention_out = param("attention_out", n, h, k, d, fan_in=d)
-        self.mlp_in = param("mlp_in", n, d, f, fan_in=d)
-        self.mlp_out = param("mlp_out", n, f, d, fan_in=f)
-        self.head = param("head", d, a.vocab_size, fan_in=d)
-        self.depth = n
+        self.architecture = architecture
+        for name, values in initial_parameters(architecture, key).items():
+            setattr(self, name, nnx.Param(values))
 
     def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
         """Logits (B, T, V) in float32; position t sees tokens 0..t only."""
-        x_BxTxD = normalise(self.embedding[...][tokens_BxT])
-        rotation = rotary_angles(tokens_BxT.shape[1], self.qkv[...].shape[-1])
-
-        def block(x, weights):
-            qkv, attention_out, mlp_in, mlp_out = weights
-            x = x + attention(normalise(x), qkv, attention_out, rotation)
-            x = x + jnp.square(jax.nn.relu(normalise(x) @ mlp_in)) @ mlp_out
-            return x, None
-
-        stacked = (self.qkv[...], self.attention_out[...], self.mlp_in[...], self.mlp_out[...])
-        unroll = self.depth if self.depth <= UNROLL_UP_TO else 1
-        x_BxTxD, _ = jax.lax.scan(block, x_BxTxD, stacked, unroll=unroll)
-        return normalise(x_BxTxD) @ self.head[...]
+        params = {name: getattr(self, name)[...] for name in tensors(self.architecture)}
+        x_BxTxD = hidden(self.architecture, params, tokens_BxT).hidden_BxTxD
+        return x_BxTxD @ head(params).T * logit_multiplier(self.architecture)
 
 
-def normalise(x: jax.Array) -> jax.Array:
-    """RMSNorm without a gain (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + NORM_EPSILON)
+def initial_parameters(architecture: Architecture, key: jax.Array) -> dict[str, jax.Array]:
+    """Normal values of each tensor's scale."""
+    table = tensors(architecture)
+    keys = jax.random.split(key, len(table))
+    return {
+        name: jax.random.normal(key, tensor.shape) * tensor.scale if tensor.scale else jnp.zeros(tensor.shape)
+        for key, (name, tensor) in zip(keys, table.items(), strict=True)
+    }
 
 
-def rotary_angles(length: int, head_width: int) -> tuple[jax.Array, jax.Array]:
-    """cos and sin, each (T, 1, K/2)."""
-    frequency = ROPE_BASE ** (-jnp.arange(0, head_width, 2) / head_width)
-    angle = jnp.arange(length)[:, None, None] * frequency[None, None, :]
-    return jnp.cos(angle), jnp.sin(angle)
+def head(params: Mapping[str, jax.Array]) -> jax.Array:
+    """(V, D)."""
+    return params["head"] if "head" in params else params["embedding"]
 
 
-def rotate(x_BxTxHxK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """RoPE on the two halves of the head width."""
-    cos, sin = rotation
-    left, right = jnp.split(x_BxTxHxK, 2, axis=-1)
-    return jnp.concatenate([left * cos[None] - right * sin[None], right * cos[None] + left * sin[None]], axis=-1)
+def hidden(
+    architecture: Architecture,
+    params: Mapping[str, jax.Array],
+    tokens_BxT: jax.Array,
+    remat: str = "none",
+    spread: jax.sharding.Sharding | None = None,
+) -> Hidden:
+    """The last residual stream, normalised. Computes in the type of the parameters.
+
+    remat: what the backward pass computes again: "none", all but matrix products ("dots"), or whole blocks ("block").
+    spread: how the batch lies on the devices; it stays so from block to block.
+    """
+    a = architecture
+
+    def keep(x):
+        return x if spread is None else jax.lax.with_sharding_constraint(x, spread)
+
+    x_BxTxD = keep(normalise(params["embedding"][tokens_BxT]))
+    rotation = rotary_angles(tokens_BxT.shape[1], a.head_width)
+    branch = branch_multiplier(a)
+    names = [name for name, tensor in tensors(a).items() if tensor.axes[0] == "depth"]
+
+    def block(x, weights):
+        w = dict(zip(names, weights, strict=True))
+        qkv = widen(normalise(x), w["qkv"].reshape(a.width, -1)).reshape(*x.shape[:2], *w["qkv"].shape[1:])
+        x = x + scaled(widen(attend(qkv, rotation, a.qk_norm), w["attention_out"]), branch)
+        if a.experts == 1:
+            return keep(x + scaled(dense(a, normalise(x), w["mlp_in"], w["mlp_out"]), branch)), jnp.float32(0.0)
+        mixed, balance = mixture(a, normalise(x), w["router"], w["mlp_in"], w["mlp_out"])
+        return keep(x + scaled(mixed, branch)), balance
+
+    kept = {"none": block, "dots": jax.checkpoint(block, policy=PRODUCTS), "block": jax.checkpoint(block)}[remat]
+    unroll = a.depth if a.depth <= UNROLL_UP_TO else 1
+    x_BxTxD, balances = jax.lax.scan(kept, x_BxTxD, tuple(params[name] for name in names), unroll=unroll)
+    return Hidden(normalise(x_BxTxD), jnp.mean(balances))
 
 
-def attention(x_BxTxD: jax.Array, qkv_Dx3xHxK: jax.Array, out_HxKxD: jax.Array, rotation) -> jax.Array:
-    """Causal self-attention with normalised queries and keys (Henry et al. 2020, arXiv:2010.04245)."""
-    length, head_width = x_BxTxD.shape[1], qkv_Dx3xHxK.shape[-1]
-    qkv = jnp.einsum("btd,dshk->sbthk", x_BxTxD, qkv_Dx3xHxK)
-    query, key, value = rotate(normalise(qkv[0]), rotation), rotate(normalise(qkv[1]), rotation), qkv[2]
-    scores_BxHxTxT = jnp.einsum("bqhk,bshk->bhqs", query * (QK_SCALE * head_width**-0.5), key)
-    causal = jnp.tril(jnp.ones((length, length), dtype=bool))
-    weights_BxHxTxT = jax.nn.softmax(jnp.where(causal, scores_BxHxTxT, -1e30), axis=-1)
-    return jnp.einsum("bhqs,bshk,hkd->bqd", weights_BxHxTxT, value, out_HxKxD)
-
-
-def token_losses(logits_BxTxV: jax.Array, targets_BxT: jax.Array) -> jax.Array:
-    """Cross-entropy in nats of every target, (B, T)."""
-    log_normaliser = jax.nn.logsumexp(logits_BxTxV, axis=-1)
-    return log_normaliser - jnp.take_along_axis(logits_BxTxV, targets_BxT[..., None], axis=-1)[..., 0]
+def scaled(x: jax.Array, factor: float) -> jax.Array:
+    return x if factor == 1.0 else x * jnp.asarray(factor, x.dtype)

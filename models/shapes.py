@@ -7,35 +7,51 @@ al. 2020, figure 5). The MLP width then takes up what the multiples of the head 
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 from models.architecture import Architecture
 from models.errors import ArchitectureError
 
 SMALLEST_N, LARGEST_N = 2_000, 2_000_000_000_000  # below, no block fits; above, no public dense run to check against
 MIN_DEPTH = 2
-MLP_RATIO = 4.0  # Vaswani et al. 2017
+MLP_RATIO = 4.0  # width of a plain MLP / width (Vaswani et al. 2017); a gated one has 2/3 of it (Shazeer 2020)
 
 
-def architecture_near(n: int, vocab_size: int) -> Architecture:
-    """The decoder whose non-embedding count is nearest n among well-shaped ones (within 2% above 1e4)."""
+def architecture_near(n: int, vocab_size: int, **choices: Any) -> Architecture:
+    """The decoder whose non-embedding count is nearest n among well-shaped ones.
+
+    Within 2% above 1e4; above 1e5 with 2 or 4 queries a key, or with 8 experts. More of either ask for more.
+
+    `choices` are the fields of Architecture that are not sizes: mlp, tied, qk_norm, queries_per_key, experts, ….
+    """
     if not SMALLEST_N <= n <= LARGEST_N:
         raise ArchitectureError(
             f"model.n is {n:g} parameters; allowed is {SMALLEST_N:g} to {LARGEST_N:g} (non-embedding). "
             f"Choose a number in this range, such as model.n=1e6"
         )
+    alone: dict[str, Any] = {**choices, "queries_per_key": 1}
+    probe = Architecture(2, 1, 1, 1, vocab_size, **alone)
+    together = max(1, int(choices.get("queries_per_key", 1)))
+    ratio = MLP_RATIO * 2 / probe.mlp_matrices  # of one expert, so that all kinds of MLP have the same count
+    finest = 4 if probe.mlp_matrices * probe.experts == 2 else 2  # a column more is more parameters
     best, best_cost = None, math.inf
-    ideal_depth = _ideal_depth(n)
+    # Experts beyond the first add parameters, not depth or width: the shape is that of the dense part.
+    dense = n * (4 + 2 * MLP_RATIO) / (4 + 2 * MLP_RATIO * probe.experts)
+    ideal_depth = _ideal_depth(dense)
     for depth in range(max(MIN_DEPTH, math.floor(ideal_depth * 0.7)), math.ceil(ideal_depth * 1.4) + 2):
-        ideal_width = math.sqrt(n / (depth * (4 + 2 * MLP_RATIO)))
-        step = _head_width(ideal_width)
+        ideal_width = math.sqrt(dense / (depth * (4 + 2 * MLP_RATIO)))
+        step = _head_width(ideal_width) * together
         for heads in {max(1, math.floor(ideal_width / step)), math.ceil(ideal_width / step)}:
             width = heads * step
-            multiple = 64 if width >= 1024 else 16 if width >= 128 else 4
-            exact = (n / depth - 4 * width**2) / (2 * width)
+            empty = Architecture(width, depth, heads * together, 1, vocab_size, **choices)
+            left = n / depth - empty.attention_parameters - empty.router_parameters
+            multiple = 64 if width >= 1024 else 16 if width >= 128 else finest
+            exact = left / (probe.mlp_matrices * width * probe.experts)
             mlp_width = max(multiple, round(exact / multiple) * multiple)
-            candidate = Architecture(width, depth, heads, mlp_width, vocab_size)
-            cost = _shape_cost(candidate, n)
+            candidate = dataclasses.replace(empty, mlp_width=mlp_width)
+            cost = _shape_cost(candidate, n, dense, ratio)
             if cost < best_cost:
                 best, best_cost = candidate, cost
     assert best is not None  # the range of depths is never empty
@@ -56,9 +72,9 @@ def _head_width(width: float) -> int:
     return 16 if width < 56 else 32 if width < 448 else 64 if width < 1800 else 128
 
 
-def _shape_cost(candidate: Architecture, n: int) -> float:
+def _shape_cost(candidate: Architecture, n: int, dense: float, mlp_ratio: float) -> float:
     """Squared log deviations: count first, then MLP ratio, then aspect."""
     count = math.log(candidate.count(context=1).non_embedding / n)
-    ratio = math.log(candidate.mlp_width / (MLP_RATIO * candidate.width))
-    aspect = math.log(candidate.width / candidate.depth / _aspect(n))
+    ratio = math.log(candidate.mlp_width / (mlp_ratio * candidate.width))
+    aspect = math.log(candidate.width / candidate.depth / _aspect(dense))
     return (count / 0.01) ** 2 + (ratio / 0.3) ** 2 + (aspect / 0.5) ** 2

@@ -1,0 +1,144 @@
+"""Causal self-attention, grouped queries included: one formula, and the kernel that is fastest where it runs."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from models.linear import wide
+from models.normalise import normalise_backward, normalise_with_inverse, rotate, row_sums
+
+# Dimensions: B batch, G groups (key heads), Q queries of a group, T positions, K head width.
+QK_SCALE = 2.0  # on top of K^-1/2: normalised queries and keys alone leave attention too flat (measured at 1e5 params)
+BOUNDED_HEAD_WIDTH = 1024  # up to which sums of exp(2 sqrt(K)) stay far from float32's largest number, exp(88.7)
+SPLASH_MULTIPLE = 128  # sequence lengths and head widths that the TPU kernel takes
+
+
+def attend(qkv_BxTxGxSxK: jax.Array, rotation: tuple[jax.Array, jax.Array], qk_norm: bool) -> jax.Array:
+    """(B, T, G Q K) from (B, T, G, Q + 2, K): the queries of a group, its key and its value.
+
+    With normalised queries and keys (Henry et al. 2020, arXiv:2010.04245) the scale is QK_SCALE K^-1/2, else K^-1/2.
+    """
+    b, t, g, s, k = qkv_BxTxGxSxK.shape
+    prepared = _prepare_normalised if qk_norm else _prepare_plain
+    query, key_BxGxTxK, value_BxGxTxK = prepared(qkv_BxTxGxSxK, *rotation)
+    kernel = _kernel(query.dtype, t, k)
+    if kernel is not None:
+        return kernel(query, key_BxGxTxK, value_BxGxTxK).reshape(b, t, g * (s - 2) * k)
+    core = _bounded_core if qk_norm and k <= BOUNDED_HEAD_WIDTH else _plain_core
+    out = core(query.reshape(b, g, (s - 2) * t, k), key_BxGxTxK, value_BxGxTxK)
+    return out.reshape(b, g, s - 2, t, k).transpose(0, 3, 1, 2, 4).reshape(b, t, g * (s - 2) * k)
+
+
+def _prepare_plain(qkv_BxTxGxSxK: jax.Array, cos: jax.Array, sin: jax.Array):
+    """Queries (B, G, Q, T, K) rotated and scaled, keys (B, G, T, K) rotated, values (B, G, T, K)."""
+    split_BxGxSxTxK = qkv_BxTxGxSxK.transpose(0, 2, 3, 1, 4)
+    turned = rotate(split_BxGxSxTxK[:, :, :-1], cos, sin)
+    return turned[:, :, :-1] * turned.shape[-1] ** -0.5, turned[:, :, -1], split_BxGxSxTxK[:, :, -1]
+
+
+@jax.custom_vjp
+def _prepare_normalised(qkv_BxTxGxSxK: jax.Array, cos: jax.Array, sin: jax.Array):
+    """The same with queries and keys normalised before they are rotated."""
+    return _prepare_forward(qkv_BxTxGxSxK, cos, sin)[0]
+
+
+def _prepare_forward(qkv_BxTxGxSxK: jax.Array, cos: jax.Array, sin: jax.Array):
+    split_BxGxSxTxK = qkv_BxTxGxSxK.transpose(0, 2, 3, 1, 4)
+    normal, inverse = normalise_with_inverse(split_BxGxSxTxK[:, :, :-1])
+    turned = rotate(normal, cos, sin)
+    scale = jnp.asarray(QK_SCALE * turned.shape[-1] ** -0.5, turned.dtype)
+    prepared = turned[:, :, :-1] * scale, turned[:, :, -1], split_BxGxSxTxK[:, :, -1]
+    return prepared, (turned, inverse, cos, sin)
+
+
+def _prepare_backward(residuals, cotangents):
+    """Rotations keep inner products, so the norm's gradient is taken first and turned back after."""
+    turned, inverse, cos, sin = residuals
+    dquery, dkey, dvalue = cotangents
+    scale = jnp.asarray(QK_SCALE * turned.shape[-1] ** -0.5, turned.dtype)
+    dturned = jnp.concatenate([dquery * scale, dkey[:, :, None]], axis=2)
+    dsplit = rotate(normalise_backward(turned, inverse, dturned), cos, -sin)
+    return jnp.concatenate([dsplit, dvalue[:, :, None]], axis=2).transpose(0, 3, 1, 2, 4), None, None
+
+
+_prepare_normalised.defvjp(_prepare_forward, _prepare_backward)
+
+
+def _mask(rows: int, columns: int) -> jax.Array:
+    """(1, 1, Q T, T) float32: 1 where a query sees a key."""
+    return jnp.tile(jnp.tril(jnp.ones((columns, columns), jnp.float32)), (rows // columns, 1))[None, None]
+
+
+def _scores(query: jax.Array, key: jax.Array) -> jax.Array:
+    return jnp.matmul(wide(query), wide(key).swapaxes(-1, -2), preferred_element_type=jnp.float32)
+
+
+@jax.custom_vjp
+def _bounded_core(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """softmax(query key^T) value for scores that QK-norm bounds by 2 sqrt(K): exp cannot overflow, no maximum needed.
+
+    query (B, G, Q T, K), key and value (B, G, T, K). 1.05x of a training step against softmax on a CPU.
+    """
+    return _bounded_forward(query, key, value)[0]
+
+
+def _bounded_forward(query: jax.Array, key: jax.Array, value: jax.Array):
+    weights = jnp.exp(_scores(query, key)) * _mask(query.shape[-2], key.shape[-2])
+    inverse = 1.0 / row_sums(weights)
+    weights = weights.astype(value.dtype)
+    out = (jnp.matmul(wide(weights), wide(value), preferred_element_type=jnp.float32) * inverse).astype(value.dtype)
+    return out, (query, key, value, weights, inverse, out)
+
+
+def _bounded_backward(residuals, dout: jax.Array):
+    """With p = weights / sum: dvalue = p^T dout; dscores = p (dout value^T - sum(dout out))."""
+    query, key, value, weights, inverse, out = residuals
+    scaled = dout.astype(jnp.float32) * inverse
+    offset = row_sums(scaled * out.astype(jnp.float32))
+    scaled = scaled.astype(value.dtype)
+    dvalue = jnp.matmul(weights.swapaxes(-1, -2), scaled)
+    dscores = (weights.astype(jnp.float32) * (_scores(scaled, value) - offset)).astype(query.dtype)
+    return jnp.matmul(dscores, key), jnp.matmul(dscores.swapaxes(-1, -2), query), dvalue
+
+
+_bounded_core.defvjp(_bounded_forward, _bounded_backward)
+
+
+def _plain_core(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """The same for scores without a bound."""
+    seen = _mask(query.shape[-2], key.shape[-2]) > 0
+    weights = jax.nn.softmax(jnp.where(seen, _scores(query, key), -1e30), axis=-1)
+    return jnp.matmul(weights.astype(value.dtype), value)
+
+
+def _kernel(dtype: jnp.dtype, length: int, head_width: int):
+    """A fused kernel of this backend that takes (B, G, Q, T, K), (B, G, T, K), (B, G, T, K) to (B, T, G, Q, K)."""
+    backend = jax.default_backend()
+    if backend == "gpu" and dtype == jnp.bfloat16 and head_width <= 128 and head_width % 8 == 0:
+        return _cudnn
+    if backend == "tpu" and length % SPLASH_MULTIPLE == 0 and head_width % SPLASH_MULTIPLE == 0:
+        return _splash
+    return None
+
+
+def _cudnn(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """cuDNN's flash attention; its heads lie as (B, T, heads, K) with the queries of a group side by side."""
+    b, g, q, t, k = query.shape
+    heads = query.transpose(0, 3, 1, 2, 4).reshape(b, t, g * q, k)
+    out = jax.nn.dot_product_attention(
+        heads, key.swapaxes(1, 2), value.swapaxes(1, 2), scale=1.0, is_causal=True, implementation="cudnn"
+    )
+    return out.reshape(b, t, g, q, k)
+
+
+def _splash(query: jax.Array, key: jax.Array, value: jax.Array, interpret: bool = False) -> jax.Array:
+    """The TPU kernel of jax.experimental (grouped queries are its multi-query form, mapped over groups)."""
+    from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
+    from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
+
+    q, t = query.shape[2:4]
+    mask = masks.MultiHeadMask([masks.CausalMask((t, t)) for _ in range(q)])
+    kernel = kernels.make_splash_mqa_single_device(mask, interpret=interpret)
+    out_BxGxQxTxK = jax.vmap(jax.vmap(kernel))(query, key, value)
+    return out_BxGxQxTxK.transpose(0, 3, 1, 2, 4)
