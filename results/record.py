@@ -7,7 +7,7 @@ import enum
 import typing
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class RunStatus(enum.StrEnum):
@@ -49,12 +49,19 @@ class RunRecord:
     beta1: float
     beta2: float
     epsilon: float
-    weight_decay: float
+    weight_decay: float  # decoupled, once decay_tokens tokens are seen
+    decay_tokens: float
+    decay_exponent: float  # the decay falls as tokens seen to the -decay_exponent
     clip_norm: float
     schedule: str
-    warmup_fraction: float  # of the steps
-    decay_fraction: float  # of the steps
+    warmup_steps: int
+    decay_fraction: float  # of the steps, wsd only
     seed: int
+    precision: str
+    mlp: str
+    kv_heads: int
+    experts: int
+    parametrisation: str
     # data
     corpus: str
     corpus_fingerprint: str
@@ -66,30 +73,43 @@ class RunRecord:
     # the three N, D, both C
     n_params: float  # all parameters, embeddings too
     n_params_non_embedding: float  # no input embedding, no head
+    n_params_active: float  # non-embedding ones that one token meets (experts)
     n_params_flops: float  # exact forward FLOPs per token / 2
     d_tokens: float
     flops: float  # exact training FLOPs: attention (causal half) and head included
-    flops_6nd: float  # 6 x n_params_non_embedding x d_tokens (Kaplan et al. 2020)
+    flops_6nd: float  # 6 x n_params_active x d_tokens (Kaplan et al. 2020)
     # outcome
     loss: float | None = None  # nats per token on the fixed held-out set
     loss_se: float | None = None  # standard error over its windows
     bpb: float | None = None  # bits per byte of the same text
     train_loss: float | None = None  # mean of the last logged training losses, nats per token
     last_step: int = 0
+    spikes: int = 0  # rows of the curve whose loss stood far above the rows before
+    skipped_steps: int = 0  # whose gradient was not finite and that changed nothing
+    # sharing: a run that parts from another's state (its trunk) trains only its own steps
+    trunk: str | None = None  # run whose first steps it shares
+    branch_step: int = 0  # how many of them
+    flops_spent: float | None = None  # exact training FLOPs of its own steps; `flops` is what the point costs alone
+    packed: int = 1  # runs that shared its program at the start
     # speed
-    seconds: float | None = None  # in training steps, all attempts, compilation left out
+    seconds: float | None = None  # in its own training steps, all attempts, each attempt's first dispatch left out
     compile_seconds: float | None = None  # first dispatch, this attempt
     eval_seconds: float | None = None
     tokens_per_second: float | None = None
     flops_per_second: float | None = None  # exact training FLOPs / seconds
-    mfu: float | None = None  # of the device's dense peak; None where no peak is known (CPU)
+    mfu: float | None = None  # exact training FLOP/s / dense bf16 peak of the devices; None where unknown (CPU)
+    peak_bytes: float | None = None  # of device memory, where the device tells
     # provenance
     started_at: float | None = None  # seconds since 1970 (UTC), first attempt
     finished_at: float | None = None
     host: str = ""
     pid: int | None = None  # of the process that works on it while status is running
     device: str = ""
-    devices: int = 1
+    devices: int = 1  # that worked on it together
+    processes: int = 1
+    mesh: str = "1x1x1"  # data x fsdp x tensor
+    accumulation: int = 1  # micro-batches a step
+    remat: str = "none"
     cpu_threads: int | None = None
     launcher: str = ""
     python_version: str = ""

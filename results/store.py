@@ -37,8 +37,11 @@ CURVE_SCHEMA = pa.schema(
         pa.field("tokens", pa.float64()),
         pa.field("loss", pa.float64()),  # nats per token, mean over the steps since the row before
         pa.field("learning_rate", pa.float64()),
+        pa.field("weight_decay", pa.float64()),
         pa.field("gradient_norm", pa.float64()),  # before clipping, of the last step
         pa.field("seconds", pa.float64()),  # in training so far
+        pa.field("tokens_per_second", pa.float64()),  # since the row before
+        pa.field("mfu", pa.float64()),  # the same / the device's peak; NaN where no peak is known
         pa.field("attempt", pa.int64()),
     ]
 )
@@ -115,7 +118,17 @@ class Store:
         self._replace_parquet(self.path / "curves" / run_id / name, table)
 
     def curve(self, run_id: str) -> dict[str, np.ndarray]:
-        """Columns sorted by step; where attempts overlap, the later one counts."""
+        """Columns sorted by step, later attempts counting where they overlap; a branch begins with its trunk's rows."""
+        rows = self._curve_rows(run_id)
+        record = self.read(run_id)
+        if record is not None and record.trunk is not None:
+            shared = self._curve_rows(record.trunk)
+            rows |= {step: row for step, row in shared.items() if step <= record.branch_step and step not in rows}
+        ordered = [rows[step] for step in sorted(rows)]
+        names = CURVE_SCHEMA.names
+        return {name: np.asarray([row.get(name, np.nan) for row in ordered], dtype=float) for name in names}
+
+    def _curve_rows(self, run_id: str) -> dict[int, dict[str, float]]:
         rows: dict[int, dict[str, float]] = {}
         for file in sorted((self.path / "curves" / run_id).glob("part-*.parquet")):
             with contextlib.suppress(pa.ArrowException, OSError):
@@ -123,8 +136,7 @@ class Store:
                     kept = rows.get(row["step"])
                     if kept is None or kept["attempt"] <= row["attempt"]:
                         rows[row["step"]] = row
-        ordered = [rows[step] for step in sorted(rows)]
-        return {name: np.asarray([row[name] for row in ordered], dtype=float) for name in CURVE_SCHEMA.names}
+        return rows
 
     # -- forecasts
 

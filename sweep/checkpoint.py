@@ -1,17 +1,31 @@
-"""What must survive a kill: the training state and the seconds spent, written by Orbax, read without pickle."""
+"""What must survive a kill: the training state and where it stands, written by Orbax, read without pickle."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
+from sweep.agreement import first_says
 from sweep.train import TrainState
 
 KEPT = 2  # the newest and the one before: a kill in mid-save leaves the older intact
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Where a run stands; saved beside its state."""
+
+    step: int
+    seconds: float = 0.0  # in this run's own training steps, the first dispatch of each attempt left out
+    timed_steps: int = 0  # steps of those seconds
+    trunk: str | None = None  # run whose first steps this run shares
+    branch_step: int = 0  # how many of them
 
 
 class Checkpoints:
@@ -21,36 +35,44 @@ class Checkpoints:
         self.folder = folder
         self._manager: Any = None
 
-    def save(self, step: int, state: TrainState, seconds: float) -> None:
-        """Blocks until step is on disk. The state is copied first: its buffers are donated to the next dispatch."""
+    def save(self, progressed: Progressed, state: TrainState) -> None:
+        """Copies the state and returns; it is written in the background until the next save or close."""
         import orbax.checkpoint as ocp
 
-        copied = jax.tree.map(np.array, state)
+        manager = self._open()
+        if first_says(progressed.step in manager.all_steps()):
+            return
+        # On a CPU Orbax would read the very buffers that the next dispatch is given to reuse.
+        copied = jax.tree.map(jnp.copy, state) if jax.default_backend() == "cpu" else state
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(copied._asdict()), meta=ocp.args.JsonSave({"seconds": seconds})
+            state=ocp.args.StandardSave(copied._asdict()), meta=ocp.args.JsonSave(dataclasses.asdict(progressed))
         )
-        manager = self._open()
-        if step not in manager.all_steps():
-            manager.save(step, args=items, force=True)
-            manager.wait_until_finished()
+        manager.save(progressed.step, args=items, force=True)
 
-    def restore(self, like: TrainState) -> tuple[int, TrainState, float] | None:
-        """Latest step, its state and the seconds spent; None where nothing was saved."""
-        if not self.folder.exists():
+    def restore(self, like: TrainState) -> tuple[Progressed, TrainState] | None:
+        """The latest step, laid out on devices as `like` is; None where nothing was saved."""
+        if not first_says(self.folder.exists()):
             return None
         import orbax.checkpoint as ocp
 
         manager = self._open()
-        step = manager.latest_step()
-        if step is None:
+        if not first_says(bool(manager.all_steps())):
             return None
-        abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like._asdict())
+        step = first_says(manager.latest_step() or 0)
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like._asdict()
+        )
         items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore())
         restored = manager.restore(step, args=items)
-        state = restored["state"]
-        return step, TrainState(state["params"], state["moments"]), float(restored["meta"]["seconds"])
+        return Progressed(**restored["meta"]), TrainState(**restored["state"])
+
+    def reached(self, step: int) -> bool:
+        """Whether this step or a later one was saved, told from names alone: another process may be writing here."""
+        names = [entry.name for entry in self.folder.glob("[0-9]*")]
+        return bool(first_says(any(name.isdigit() and int(name) >= step for name in names)))
 
     def close(self) -> None:
+        """Waits for what is being written."""
         if self._manager is not None:
             self._manager.close()
             self._manager = None
@@ -59,8 +81,9 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         if self._manager is None:
-            for leftover in self.folder.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(leftover, ignore_errors=True)  # a save that a kill cut short
+            if jax.process_index() == 0:
+                for leftover in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                    shutil.rmtree(leftover, ignore_errors=True)  # a save that a kill cut short
             options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True)
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager

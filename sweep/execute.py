@@ -1,40 +1,32 @@
-"""One run from start to record: restore, train, checkpoint, evaluate; every ending is a status with a sentence."""
+"""Runs from start to record: restore, train, checkpoint, fork, evaluate; every ending is a status with a sentence.
+
+One run, or several packed into one program. A dispatch is queued before the one before it is read, so that data is
+prepared while the device computes.
+"""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from fitting.errors import InputError
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Store
-from sweep.checkpoint import Checkpoints
+from sweep.agreement import anybody, first_says
 from sweep.data.corpus import Corpus
-from sweep.provenance import first_record
-from sweep.schedule import rate_fractions
+from sweep.member import Dispatched, Member, now
+from sweep.pack import Pack
+from sweep.place import Place, Work
 from sweep.spec import RunSpec
-from sweep.train import STEPS_PER_DISPATCH, TrainState, pad_dispatch, program_for
+from sweep.train import STEPS_PER_DISPATCH, Advanced
 
 CURVE_SECONDS = 10.0  # between two curve parts on disk
 PROGRESS_SECONDS = 0.5
-FINAL_ROWS = 8  # dispatches averaged into the record's training loss
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where and how a run is executed; not part of its identity."""
-
-    store: str
-    corpus: str  # folder of the prepared corpus
-    sweep: str
-    role: str
-    launcher: str
-    checkpoint_seconds: float
 
 
 @dataclass(frozen=True)
@@ -48,155 +40,198 @@ class Progress:
     tokens_per_second: float
 
 
+@dataclass(frozen=True)
+class Forked:
+    """From here on a run can go on from the state that it shares with another."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The record is in the store (unless the process died before it could write one); status and sentence are its."""
+
+    run_id: str
+    status: str
+    sentence: str
+
+
+Report = Callable[[Progress | Forked | Finished], None]
+
+
 def execute(
     spec: RunSpec,
     place: Place,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = lambda event: None,
     stopped: Callable[[], str | None] = lambda: None,
 ) -> RunRecord:
     """Trains the run or what is left of it. `stopped()` returns the reason once the run has to make way."""
+    return execute_together([Work(spec)], place, report, stopped)[0]
+
+
+def execute_together(
+    works: Sequence[Work],
+    place: Place,
+    report: Report = lambda event: None,
+    stopped: Callable[[], str | None] = lambda: None,
+) -> list[RunRecord]:
+    """The same for runs of one program (sweep.train.program_for), packed where there are several."""
     store = Store(place.store)
-    prior = store.read(spec.run_id)
-    if prior is not None and prior.status in SETTLED:
-        return prior
-    corpus = Corpus.open(Path(place.corpus))
-    record = first_record(spec, place, corpus, prior)
-    store.write(record)
-    try:
-        record = _Run(spec, place, store, corpus, record, report, stopped).finish()
-    except Exception as error:  # whatever it is, the sweep goes on and the record says what happened
-        sentence = f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
-        record = record.replace(status=RunStatus.FAILED, sentence=sentence)
-    record = record.replace(finished_at=time.time(), pid=None)
-    store.write(record)
-    return record
+    found = {work.spec.run_id: _settled(store, work.spec) for work in works}
+    open_works = [work for work in works if not first_says(found[work.spec.run_id] is not None)]
+    ended = {run_id: record for run_id, record in found.items() if record is not None}
+    for record in ended.values():
+        report(Finished(record.run_id, record.status, record.sentence))
+    if open_works:
+        corpus = Corpus.open(Path(place.corpus))
+        members = [Member(work, place, store, corpus) for work in open_works]
+        ended |= _Training(members, place, report, stopped).finish()
+    return [ended[work.spec.run_id] for work in works]
 
 
-class _Run:
-    """The state of one execution."""
+def _settled(store: Store, spec: RunSpec) -> RunRecord | None:
+    record = store.read(spec.run_id)
+    return record if record is not None and record.status in SETTLED else None
 
-    def __init__(self, spec, place, store, corpus, record, report, stopped):
-        self.spec, self.place, self.store, self.corpus = spec, place, store, corpus
-        self.record, self.report, self.stopped = record, report, stopped
-        self.program = program_for(spec)
-        self.rates = rate_fractions(spec.schedule, spec.steps) * np.float32(spec.optimiser.learning_rate)
-        self.checkpoints = Checkpoints(store.checkpoint_folder(spec.run_id))
-        self.state: TrainState = self.program.initial_state(spec.seed)
-        self.step, self.seconds = 0, 0.0
-        self.rows: list[dict[str, float]] = []
-        self.recent: list[float] = []
-        self.last_report = 0.0
 
-    def finish(self) -> RunRecord:
-        restored = self.checkpoints.restore(self.state)
-        if restored is not None:
-            self.step, self.state, self.seconds = restored
+@dataclass
+class _Pending:
+    """A dispatch that was queued and not read yet."""
+
+    members: list[Member]
+    slots: list[int]
+    count: int
+    advanced: Advanced
+
+
+class _Training:
+    """The loop over dispatches."""
+
+    def __init__(self, members: list[Member], place: Place, report: Report, stopped: Callable[[], str | None]):
+        self.members, self.place, self.report, self.stopped = members, place, report, stopped
+        self.ended: dict[str, RunRecord] = {}
+        self.diverged: dict[str, str] = {}  # sentences, until the next pause ends the run
+        self.saved_at = self.flushed_at = self.reported_at = self.read_at = now()
+        self.first = True
+
+    def finish(self) -> dict[str, RunRecord]:
         try:
-            return self._train()
-        finally:
-            if self.rows:
-                self.store.write_curve(self.spec.run_id, self.rows)
-            self.checkpoints.close()
+            self.pack = Pack(self.members, self.place.layout)
+            self._train()
+        except Exception as error:  # whatever it is, the sweep goes on and the records say what happened
+            if jax.process_count() > 1 and not isinstance(error, InputError):
+                raise  # the others may not know and wait for this process: sweep.group ends them all
+            sentence = f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
+            for member in self._alive():
+                self._end(member, member.ended(RunStatus.FAILED, sentence))
+        return self.ended
 
-    def _train(self) -> RunRecord:
-        saved_at = flushed_at = time.monotonic()
-        batch = self._batch(self.step)
-        while self.step < self.spec.steps:
-            count, losses, norm, took = self._dispatch(*batch)
-            bad = np.flatnonzero(~np.isfinite(losses))
-            if bad.size or not math.isfinite(norm):
-                self.step += int(bad[0]) + 1 if bad.size else count
-                what = "loss" if bad.size else "gradient norm"
-                return self._ended(RunStatus.DIVERGED, f"the {what} was not finite at step {self.step}")
-            self.step += count
-            self._note(losses, norm, took, count)
-            batch = self._batch(self.step)
-            now = time.monotonic()
-            reason = self.stopped()
-            if reason is not None or now - saved_at > self.place.checkpoint_seconds:
-                self.checkpoints.save(self.step, self.state, self.seconds)
-                saved_at = time.monotonic()
-            if now - flushed_at > CURVE_SECONDS:
-                self.store.write_curve(self.spec.run_id, self.rows)
-                self.rows, flushed_at = [], now
-            if reason is not None and self.step < self.spec.steps:
-                return self._ended(
-                    RunStatus.INTERRUPTED, f"{reason} at step {self.step} of {self.spec.steps}; run it again to go on"
+    def _alive(self) -> list[Member]:
+        return [member for member in self.members if member.spec.run_id not in self.ended]
+
+    def _train(self) -> None:
+        """Queue, then read: the state of `pack` is one dispatch ahead of what the members have noted."""
+        for member in self._alive():
+            if member.left == 0:
+                self._evaluate(member)
+        while alive := self._alive():
+            pending: _Pending | None = self._queue(alive)
+            while pending is not None:
+                stop = any(member.left == pending.count for member in pending.members)
+                following = None if stop else self._queue(alive, ahead=pending.count, unless=self._must_pause)
+                self._read(pending)
+                pending = following
+            self._at_pause()
+
+    def _queue(
+        self, alive: list[Member], ahead: int = 0, unless: Callable[[], bool] = lambda: False
+    ) -> _Pending | None:
+        count = (
+            min(STEPS_PER_DISPATCH, *(member.left - ahead for member in alive))
+            if len(alive) > 1
+            else min(STEPS_PER_DISPATCH, alive[0].left - ahead)
+        )
+        batches = {id(member): member.batch(member.at.step + ahead, count) for member in alive}
+        if unless():  # asked last: several processes wait here for what is queued already
+            return None
+        advanced = self.pack.advance(batches, count)
+        return _Pending(alive, [self.pack.slot(member) for member in alive], count, advanced)
+
+    def _read(self, pending: _Pending) -> None:
+        """Waits for a dispatch and hands every run its part."""
+        losses = np.asarray(pending.advanced.losses).reshape(-1, STEPS_PER_DISPATCH)
+        norms = np.asarray(pending.advanced.gradient_norms).reshape(-1, STEPS_PER_DISPATCH)
+        took, self.read_at = now() - self.read_at, now()
+        if self.first:
+            for member in pending.members:
+                member.record = member.record.replace(compile_seconds=took)
+        for member, slot in zip(pending.members, pending.slots, strict=True):
+            mine, norm = losses[slot, : pending.count], norms[slot, : pending.count]
+            member.note(Dispatched(pending.count, mine, float(norm[-1]), None if self.first else took))
+            if not np.isfinite(norm).any():
+                sentence = f"no gradient was finite in the {pending.count} steps before step {member.at.step}"
+                self.diverged.setdefault(member.spec.run_id, sentence)
+        self.first = False
+        if now() - self.reported_at > PROGRESS_SECONDS:
+            self.reported_at = now()
+            for member in pending.members:
+                self.report(
+                    Progress(member.spec.run_id, member.at.step, member.spec.steps, member.recent[-1], member.speed)
                 )
-        return self._evaluate()
 
-    def _batch(self, step: int) -> tuple[int, np.ndarray, np.ndarray]:
-        count = min(STEPS_PER_DISPATCH, self.spec.steps - step)
-        if count <= 0:
-            return 0, np.empty(0), np.empty(0)
-        data, rates = self.spec.data, self.rates[step : step + count]
-        tokens = self.corpus.batches(data.seed, step, count, self.spec.batch_sequences, data.sequence)
-        return count, pad_dispatch(tokens), pad_dispatch(rates)
+    def _must_pause(self) -> bool:
+        """True where the queue has to run dry: to save, to write or to stop."""
+        late = now() - self.saved_at > self.place.checkpoint_seconds or now() - self.flushed_at > CURVE_SECONDS
+        return anybody(late or self.stopped() is not None or bool(self.diverged))
 
-    def _dispatch(self, count: int, tokens: np.ndarray, rates: np.ndarray) -> tuple[int, np.ndarray, float, float]:
-        """Losses of the steps, the last gradient norm, and the seconds, compilation told apart."""
-        started = time.monotonic()
-        self.state, advanced = self.program.advance(self.state, tokens, rates, count)
-        losses = np.asarray(advanced.losses)[:count]
-        took = time.monotonic() - started
-        if self.record.compile_seconds is None:
-            # The first dispatch holds the compilation: its steps are left out of the speed (see _ended).
-            self.record = self.record.replace(compile_seconds=took)
-            took = 0.0
-        return count, losses, float(advanced.gradient_norms[count - 1]), took
+    def _at_pause(self) -> None:
+        """Nothing is queued: forks, ends, checkpoints, curves and stops happen here."""
+        for member in self._alive():
+            if anybody(member.spec.run_id in self.diverged):
+                sentence = self.diverged.pop(member.spec.run_id, "no gradient was finite in another process")
+                self._end(member, member.ended(RunStatus.DIVERGED, sentence))
+        for member in self._alive():
+            if member.at.step in member.forks:
+                for name in member.fork(self.pack.state_of(member)):
+                    self.report(Forked(name))
+            if member.at.step == member.spec.steps:
+                self._evaluate(member)
+        reason = self.stopped()
+        stopping = anybody(reason is not None)
+        reason = reason or "stopped with another process"
+        if stopping or anybody(now() - self.saved_at > self.place.checkpoint_seconds):
+            for member in self._alive():
+                member.save(self.pack.state_of(member))
+            self.saved_at = now()
+        if now() - self.flushed_at > CURVE_SECONDS:
+            for member in self._alive():
+                member.write_rows()
+            self.flushed_at = now()
+        if stopping:
+            for member in self._alive():
+                self._end(
+                    member,
+                    member.ended(
+                        RunStatus.INTERRUPTED,
+                        f"{reason} at step {member.at.step} of {member.spec.steps}; run it again to go on",
+                    ),
+                )
+        self.pack.shrink(self._alive())
+        self.read_at = now()
 
-    def _note(self, losses: np.ndarray, norm: float, took: float, count: int) -> None:
-        self.seconds += took
-        loss = float(losses.mean())
-        self.recent = [*self.recent, loss][-FINAL_ROWS:]
-        self.rows.append(
-            {
-                "step": self.step,
-                "tokens": float(self.step * self.spec.batch_tokens),
-                "loss": loss,
-                "learning_rate": float(self.rates[self.step - 1]),
-                "gradient_norm": norm,
-                "seconds": self.seconds,
-                "attempt": self.record.attempt,
-            }
-        )
-        now = time.monotonic()
-        if now - self.last_report > PROGRESS_SECONDS:
-            self.last_report = now
-            speed = count * self.spec.batch_tokens / took if took else 0.0
-            self.report(Progress(self.spec.run_id, self.step, self.spec.steps, loss, speed))
+    def _evaluate(self, member: Member) -> None:
+        started, data = now(), member.spec.data
+        windows = member.corpus.evaluation_windows(data.eval_tokens, data.sequence)
+        state = self.pack.state_of(member)
+        losses = self.pack.program.window_losses(state.params, windows)
+        member.record = member.record.replace(skipped_steps=int(state.skipped))
+        member.save(state)
+        self._end(member, member.evaluated(losses, now() - started))
 
-    def _evaluate(self) -> RunRecord:
-        started = time.monotonic()
-        data = self.spec.data
-        windows = self.corpus.evaluation_windows(data.eval_tokens, data.sequence)
-        losses = self.program.window_losses(self.state.params, windows)
-        self.checkpoints.save(self.step, self.state, self.seconds)
-        loss = float(losses.mean())
-        if not math.isfinite(loss):
-            return self._ended(RunStatus.DIVERGED, "the held-out loss was not finite")
-        error = float(losses.std(ddof=1) / math.sqrt(len(losses))) if len(losses) > 1 else None
-        bits = loss * self.record.eval_tokens / math.log(2)
-        record = self._ended(RunStatus.DONE, f"trained {self.spec.steps} steps")
-        return record.replace(
-            loss=loss,
-            loss_se=error,
-            bpb=bits / self.record.eval_bytes,
-            eval_seconds=time.monotonic() - started,
-        )
-
-    def _ended(self, status: RunStatus, sentence: str) -> RunRecord:
-        """The speed is that of the dispatches whose time was counted (all but each attempt's first)."""
-        counted = self.step - STEPS_PER_DISPATCH * self.record.attempt
-        tokens = counted * self.spec.batch_tokens
-        measured = counted > 0 and self.seconds > 0
-        return self.record.replace(
-            status=status,
-            sentence=sentence,
-            last_step=self.step,
-            train_loss=float(np.mean(self.recent)) if self.recent else None,
-            seconds=self.seconds,
-            tokens_per_second=tokens / self.seconds if measured else None,
-            flops_per_second=self.spec.flops / self.spec.d_tokens * tokens / self.seconds if measured else None,
-            devices=jax.device_count(),
-        )
+    def _end(self, member: Member, record: RunRecord) -> None:
+        member.write_rows()
+        member.checkpoints.close()
+        member.record = record.replace(finished_at=time.time(), pid=None)
+        member.write_record()
+        self.ended[member.spec.run_id] = member.record
+        self.report(Finished(member.spec.run_id, record.status, record.sentence))

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 
 from results.record import RunStatus
-from sweep.execute import Progress
-from sweep.launchers.launcher import Event, Finished, Started
+from sweep.execute import Finished, Progress
+from sweep.launchers.launcher import Event, Started
 from sweep.spec import RunSpec
 
 PLAIN_SECONDS = 15.0  # between two plain progress lines

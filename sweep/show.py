@@ -142,12 +142,14 @@ def _speed_sentence(records: Sequence[RunRecord], wall: float, trained: int) -> 
     if not timed:
         return f"{wall:.0f} s"
     rates = sorted(record.flops_per_second / 1e9 for record in timed if record.flops_per_second)
-    tokens = sum(record.d_tokens for record in timed)
-    flops = sum(record.flops for record in timed)
     busy = sum(record.seconds or 0.0 for record in timed)
+    tokens = sum((record.tokens_per_second or 0.0) * (record.seconds or 0.0) for record in timed)
+    flops = sum((record.flops_per_second or 0.0) * (record.seconds or 0.0) for record in timed)
+    spent, alone = sum(record.flops_spent or record.flops for record in records), sum(r.flops for r in records)
+    shared = f"; shared trunks saved {1 - spent / alone:.0%} of {alone / 1e12:.1f} TFLOP" if spent < alone else ""
     ending = f"; this command: {wall:.0f} s, {trained} runs trained"
     return (
         f"{len(timed)} runs: {si(tokens)} tokens and {flops / 1e12:.1f} TFLOP in {busy:.0f} s of training: "
         f"{tokens / busy:,.0f} tokens/s and {flops / busy / 1e9:.1f} GFLOP/s a worker "
-        f"({rates[0]:.1f} to {rates[-1]:.1f} by run){ending}"
+        f"({rates[0]:.1f} to {rates[-1]:.1f} by run){shared}{ending}"
     )

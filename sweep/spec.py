@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from models import Architecture
 
-SPEC_VERSION = 1  # raised when the same fields would train another way
+SPEC_VERSION = 2  # raised when the same fields would train another way
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,18 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class OptimiserSpec:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with the rate multipliers of models/parametrisation.py."""
+    """Update rule and its settings; the rate and decay multipliers of each tensor are models/parametrisation.py's."""
 
+    kind: str  # "adamw" (Loshchilov and Hutter 2019, arXiv:1711.05101) or "muon" (hidden matrices; AdamW for the rest)
     learning_rate: float  # peak, at width 64
     beta1: float
     beta2: float
     epsilon: float
-    weight_decay: float  # decoupled: each step takes learning_rate * weight_decay off
+    weight_decay: float  # decoupled, when decay_tokens tokens are seen; see sweep/schedule.py
+    decay_tokens: float  # tokens
+    decay_exponent: float  # the decay falls as tokens seen to the -decay_exponent
     clip_norm: float  # of the global gradient
+    z_loss: float = 0.0  # coefficient of (ln Z)^2 in the training loss
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,13 @@ class ScheduleSpec:
     """Learning rate over the run; see sweep/schedule.py."""
 
     kind: str
-    warmup_fraction: float  # of the steps
-    decay_fraction: float  # of the steps
+    warmup_steps: int
+    decay_fraction: float  # of the steps, wsd only
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Where and how it runs (launcher, threads, paths) is not part of it."""
+    """Where and how it runs (launcher, mesh, packing, threads, paths) is not part of it."""
 
     architecture: Architecture
     data: DataSpec
@@ -56,6 +60,7 @@ class RunSpec:
     steps: int
     batch_sequences: int
     seed: int  # of the initial parameters
+    precision: str = "float32"  # of activations and products; parameters and moments are float32 always
 
     @property
     def batch_tokens(self) -> int:
@@ -68,7 +73,11 @@ class RunSpec:
     @property
     def flops(self) -> float:
         """Exact training FLOPs."""
-        return float(self.architecture.flops_per_token(self.data.sequence)) * self.d_tokens
+        return self.flops_of(self.steps)
+
+    def flops_of(self, steps: int) -> float:
+        """Exact training FLOPs of so many steps."""
+        return float(self.architecture.flops_per_token(self.data.sequence)) * self.batch_tokens * steps
 
     @property
     def canonical_json(self) -> str:

@@ -16,16 +16,14 @@ from fitting.errors import InputError
 from results.points import fit_records
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Forecast, Store
+from sweep import launch
 from sweep.config import SweepSettings, run_spec, sweep_settings
 from sweep.data.corpus import Corpus
 from sweep.data.prepare import prepare
 from sweep.designs.grid import combinations
 from sweep.estimate import estimated_seconds
-from sweep.execute import Place
 from sweep.forecast import seal_forecast
-from sweep.launchers.launcher import Finished, Job
-from sweep.launchers.local import LocalLauncher, available_cores
-from sweep.progress import SweepProgress
+from sweep.launchers.local import available_cores
 from sweep.show import print_outcome, print_plan
 from sweep.spec import RunSpec
 
@@ -55,16 +53,16 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     missing = [spec for spec in everything if spec.run_id not in settled]
     seconds = estimated_seconds(specs, records)
     seconds += estimated_seconds([target], records, len(available_cores())) if target else []
-    print_plan(console, specs, target, held, seconds, _slots(settings))
+    print_plan(console, specs, target, held, seconds, launch.launcher_for(settings, store, len(specs)).slots)
     use_compile_cache()  # for the fits of this process
     try:
-        finished = _train(console, store, settings, corpus, [spec for spec in missing if spec != target], "grid", "fit")
+        grid = launch.Phase("grid", "fit", [spec for spec in missing if spec != target], len(specs))
+        finished = launch.train(console, store, settings, corpus, grid)
         sealed = None
         if target is not None:
             sealed = _forecast_target(console, store, settings, corpus, specs, target, missing)
-            finished += _train(
-                console, store, settings, corpus, [t for t in missing if t == target], "target", "target"
-            )
+            last = launch.Phase("target", "target", [target] if target in missing else [], 1)
+            finished += launch.train(console, store, settings, corpus, last)
     except KeyboardInterrupt:
         console.print("stopped: what is done is in the store; the same command carries on")
         raise
@@ -95,10 +93,6 @@ def _check_values(config: DictConfig, settings: SweepSettings, axes: Mapping[str
         run_spec(config, point, stand_in)
     if settings.target is not None:
         run_spec(config, settings.target, stand_in)
-
-
-def _slots(settings: SweepSettings) -> int:
-    return LocalLauncher(Path(), settings.workers).slots
 
 
 def _corpus(console: Console, settings: SweepSettings) -> Corpus:
@@ -150,39 +144,6 @@ def _specs(
     if target is not None:
         found.pop(target.run_id, None)  # a target is never fitted
     return list(found.values()), target
-
-
-def _train(
-    console: Console,
-    store: Store,
-    settings: SweepSettings,
-    corpus: Corpus,
-    specs: list[RunSpec],
-    label: str,
-    role: str,
-) -> int:
-    """Runs what is missing; returns how many ended."""
-    if not specs:
-        return 0
-    place = Place(
-        store=str(store.path),
-        corpus=str(corpus.folder),
-        sweep=settings.name,
-        role=role,
-        launcher="local",
-        checkpoint_seconds=settings.checkpoint_seconds,
-    )
-    ended: dict[str, str] = {}
-    with (
-        SweepProgress(console, {spec.run_id: spec for spec in specs}, label) as display,
-        LocalLauncher(store.path / "logs", settings.workers) as launcher,
-    ):
-        launcher.submit([Job(spec, place) for spec in specs])
-        while len(ended) < len(specs):
-            events = launcher.poll(POLL_SECONDS)
-            display.update(events)
-            ended.update({event.run_id: event.status for event in events if isinstance(event, Finished)})
-    return len(ended)
 
 
 def _forecast_target(

@@ -1,7 +1,8 @@
-"""The training program: many steps per dispatch, donated state, one compilation for every horizon and rate."""
+"""The training program: many steps per dispatch, donated state, one compilation for every horizon, rate and decay."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -10,22 +11,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
 from models import Architecture
-from models.decoder import token_losses
-from models.parametrisation import RULES, rate_multiplier
+from models.decoder import head, hidden, initial_parameters
+from models.losses import token_losses, training_loss
+from models.mlp import BALANCE_COEFFICIENT
+from models.parametrisation import logit_multiplier, tensors
+from sweep.layout import Layout, place
+from sweep.optimiser import directions
 from sweep.spec import OptimiserSpec, RunSpec
 
 STEPS_PER_DISPATCH = 64  # hides the dispatch cost (0.1-0.3 ms) even at 1 ms a step; also one row of the curve
 EVAL_WINDOWS_AT_ONCE = 32
+PRECISIONS = ("float32", "bfloat16")
 
 
 class TrainState(NamedTuple):
-    """Everything that a resumed run needs besides the step: parameters and optimiser moments, by tensor name."""
+    """Everything that a resumed run needs besides the step. Packed runs add a leading axis."""
 
-    params: dict[str, jax.Array]
-    moments: Any
+    params: dict[str, jax.Array]  # float32, by tensor name
+    moments: Any  # of the optimiser
+    skipped: jax.Array  # int32: steps whose gradient was not finite and that changed nothing
 
 
 class Advanced(NamedTuple):
@@ -37,33 +43,43 @@ class Advanced(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """Compiled functions for one architecture and one batch shape. jit keys on shapes, so horizons share them."""
+    """Compiled functions for one architecture, batch shape and layout, over one run or several packed ones."""
 
     architecture: Architecture
-    optimiser: OptimiserSpec
+    optimiser: OptimiserSpec  # rate and decay are handed over at run time; here they are 0
+    precision: str
+    layout: Layout
+    members: int | None = None  # packed runs, the leading axis of everything; None: one run, no such axis
 
-    def initial_state(self, seed: int) -> TrainState:
-        return _initial_state(self, seed)
+    def initial_state(self, seeds: int | np.ndarray) -> TrainState:
+        """Of one seed, or (members,) seeds."""
+        return _compiled(self).initial(seeds)
 
     def advance(
-        self, state: TrainState, tokens: np.ndarray, rates: np.ndarray, count: int
+        self, state: TrainState, tokens: np.ndarray, rates: np.ndarray, decays: np.ndarray, count: int
     ) -> tuple[TrainState, Advanced]:
-        """Takes `count` steps; tokens (STEPS_PER_DISPATCH, B, T + 1), rates (STEPS_PER_DISPATCH,) peak included."""
-        return _advance(self, state, tokens, rates, count)
+        """Takes `count` steps and donates the state.
+
+        tokens (STEPS_PER_DISPATCH, B, T + 1); rates and decays (STEPS_PER_DISPATCH,), the learning rate at width 64
+        and the decoupled weight decay of each step. All with a leading axis where runs are packed.
+        """
+        packed = 0 if self.members is None else 1
+        spread = place(tokens, self.layout.batch_sharding(1 + packed))
+        return _compiled(self).advance(state, spread, rates, decays, np.int32(count))
 
     def window_losses(self, params: dict[str, jax.Array], windows: np.ndarray) -> np.ndarray:
-        """Mean loss of each window (windows, T + 1), in nats per token: (windows,) float64."""
-        total = len(windows)
-        padded = np.resize(windows, (-(-total // EVAL_WINDOWS_AT_ONCE) * EVAL_WINDOWS_AT_ONCE, windows.shape[1]))
-        blocks = padded.reshape(-1, EVAL_WINDOWS_AT_ONCE, windows.shape[1])
-        return np.asarray(_window_losses(self, params, blocks), dtype=np.float64).reshape(-1)[:total]
+        """Mean loss of each window (windows, T + 1) of one run, in nats per token: (windows,) float64."""
+        single = dataclasses.replace(self, members=None)
+        total, at_once = len(windows), -(-EVAL_WINDOWS_AT_ONCE // self.layout.batch_parts) * self.layout.batch_parts
+        padded = np.resize(windows, (-(-total // at_once) * at_once, windows.shape[1]))
+        blocks = place(padded.reshape(-1, at_once, windows.shape[1]), self.layout.batch_sharding(1))
+        return np.asarray(_compiled(single).evaluate(params, blocks), dtype=np.float64).reshape(-1)[:total]
 
 
-def program_for(spec: RunSpec) -> Program:
-    """Programs that differ only in what is passed at run time (peak rate) are the same program."""
-    import dataclasses
-
-    return Program(spec.architecture, dataclasses.replace(spec.optimiser, learning_rate=1.0))
+def program_for(spec: RunSpec, layout: Layout | None = None, members: int | None = None) -> Program:
+    """Runs that differ only in what is handed over at run time (rate, decay, seed, horizon) share a program."""
+    timeless = dataclasses.replace(spec.optimiser, learning_rate=0.0, weight_decay=0.0, decay_tokens=0.0)
+    return Program(spec.architecture, timeless, spec.precision, layout or Layout(), members)
 
 
 def pad_dispatch(array: np.ndarray) -> np.ndarray:
@@ -71,58 +87,116 @@ def pad_dispatch(array: np.ndarray) -> np.ndarray:
     return np.pad(array, [(0, STEPS_PER_DISPATCH - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
-@functools.cache
-def _graph(architecture: Architecture) -> nnx.GraphDef:
-    return nnx.split(nnx.eval_shape(lambda: architecture.build(jax.random.key(0))))[0]
+class _Compiled(NamedTuple):
+    initial: Any
+    advance: Any
+    evaluate: Any
 
 
-def _loss(architecture: Architecture, params: dict[str, jax.Array], tokens: jax.Array) -> jax.Array:
-    """(B, T) losses of tokens (B, T + 1)."""
-    model = nnx.merge(_graph(architecture), nnx.State({name: nnx.Param(value) for name, value in params.items()}))
-    tokens = tokens.astype(jnp.int32)
-    return token_losses(model(tokens[:, :-1]), tokens[:, 1:])
-
-
-def _transformation(optimiser: OptimiserSpec) -> optax.GradientTransformation:
-    """Clip, Adam direction, decoupled decay; the rate is applied by the caller."""
-    return optax.chain(
-        optax.clip_by_global_norm(optimiser.clip_norm),
-        optax.scale_by_adam(optimiser.beta1, optimiser.beta2, optimiser.epsilon),
-        optax.add_decayed_weights(optimiser.weight_decay, {name: rule.decays for name, rule in RULES.items()}),
+@functools.lru_cache(maxsize=64)
+def _compiled(program: Program) -> _Compiled:
+    initial = functools.partial(_initial_state, program)
+    advance = functools.partial(_advance, program)
+    evaluate = functools.partial(_window_losses, program)
+    if program.members is not None:
+        initial, advance = jax.vmap(initial), jax.vmap(advance, in_axes=(0, 0, 0, 0, None))
+    state = state_shardings(program)
+    everywhere = program.layout.replicated()
+    return _Compiled(
+        jax.jit(initial, out_shardings=state),
+        jax.jit(advance, donate_argnums=0, out_shardings=None if state is None else (state, everywhere)),
+        jax.jit(evaluate, out_shardings=everywhere),
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _initial_state(program: Program, seed: int) -> TrainState:
-    params = nnx.to_pure_dict(nnx.split(program.architecture.build(jax.random.key(seed)))[1])
-    return TrainState(params, _transformation(program.optimiser).init(params))
+def state_shardings(program: Program) -> Any | None:
+    """A TrainState of shardings: moments lie as their parameters do; everything else everywhere."""
+    layout = program.layout
+    if layout.devices == 1:
+        return None
+    by_name = {name: layout.tensor_sharding(tensor) for name, tensor in tensors(program.architecture).items()}
+    everywhere = layout.replicated()
+    abstract = jax.eval_shape(functools.partial(_initial_state, program), 0)
+    moments = optax.tree_utils.tree_map_params(
+        directions(program.optimiser, program.architecture),
+        lambda _, sharding: sharding,
+        abstract.moments,
+        by_name,
+        transform_non_params=lambda _: everywhere,
+    )
+    shardings: tuple[Any, Any, Any] = (by_name, moments, everywhere)
+    return TrainState(*shardings)
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _advance(program: Program, state: TrainState, tokens: jax.Array, rates: jax.Array, count: jax.Array):
-    transformation = _transformation(program.optimiser)
-    width = program.architecture.width
+def _initial_state(program: Program, seed: jax.Array) -> TrainState:
+    params = initial_parameters(program.architecture, jax.random.key(seed))
+    return TrainState(params, directions(program.optimiser, program.architecture).init(params), jnp.int32(0))
+
+
+def _objective(program: Program, params: dict[str, jax.Array], tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(what is differentiated, mean cross-entropy) of tokens (B, T + 1)."""
+    a, layout = program.architecture, program.layout
+    computing = {name: value.astype(program.precision) for name, value in params.items()}
+    tokens = tokens.astype(jnp.int32)
+    left = hidden(a, computing, tokens[:, :-1], layout.remat, layout.batch_sharding(0))
+    objective, ce = training_loss(
+        left.hidden_BxTxD, head(computing), tokens[:, 1:], logit_multiplier(a), program.optimiser.z_loss
+    )
+    return (objective + BALANCE_COEFFICIENT * left.balance if a.experts > 1 else objective), ce
+
+
+def _gradients(program: Program, params: dict[str, jax.Array], tokens: jax.Array):
+    """((objective, ce), gradients), the mean over micro-batches in float32."""
+    slope = jax.value_and_grad(functools.partial(_objective, program), has_aux=True)
+    parts = program.layout.accumulation
+    if parts == 1:
+        return slope(params, tokens)
+    # Micro-batch m takes sequences m, m + parts, …: a batch that is cut over devices stays where it is.
+    micro = tokens.reshape(-1, parts, tokens.shape[-1]).swapaxes(0, 1)
+
+    def add(total, part):
+        return jax.tree.map(jnp.add, total, slope(params, part)), None
+
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(slope, params, micro[0]))
+    total, _ = jax.lax.scan(add, empty, micro)
+    return jax.tree.map(lambda leaf: leaf / parts, total)
+
+
+def _advance(
+    program: Program, state: TrainState, tokens: jax.Array, rates: jax.Array, decays: jax.Array, count: jax.Array
+) -> tuple[TrainState, Advanced]:
+    transformation = directions(program.optimiser, program.architecture)
+    table = tensors(program.architecture)
 
     def step(i, carry):
         state, out = carry
-
-        def mean_loss(params):
-            return _loss(program.architecture, params, tokens[i]).mean()
-
-        loss, gradients = jax.value_and_grad(mean_loss)(state.params)
-        updates, moments = transformation.update(gradients, state.moments, state.params)
-        directions = cast(dict[str, jax.Array], updates)
+        (_, loss), gradients = _gradients(program, state.params, tokens[i])
+        norm = optax.tree.norm(gradients)
+        directed, moments = transformation.update(gradients, state.moments, state.params)
+        updates = cast(dict[str, jax.Array], directed)
         params = {
-            name: value - rates[i] * rate_multiplier(name, width) * directions[name]
+            name: value - rates[i] * (table[name].rate * updates[name] + table[name].decay * decays[i] * value)
             for name, value in state.params.items()
         }
-        out = Advanced(out.losses.at[i].set(loss), out.gradient_norms.at[i].set(optax.tree.norm(gradients)))
-        return TrainState(params, moments), out
+        finite = jnp.isfinite(norm)
+        params, moments = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old), (params, moments), (state.params, state.moments)
+        )
+        out = Advanced(out.losses.at[i].set(loss), out.gradient_norms.at[i].set(norm))
+        return TrainState(params, moments, state.skipped + jnp.where(finite, 0, 1)), out
 
     empty = jnp.zeros(STEPS_PER_DISPATCH, jnp.float32)
     return jax.lax.fori_loop(0, count, step, (state, Advanced(empty, empty)))
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _window_losses(program: Program, params: dict[str, jax.Array], blocks: jax.Array) -> jax.Array:
-    return jax.lax.map(lambda windows: _loss(program.architecture, params, windows).mean(axis=-1), blocks)
+    a, layout = program.architecture, program.layout
+    computing = {name: value.astype(program.precision) for name, value in params.items()}
+
+    def one(windows):
+        windows = windows.astype(jnp.int32)
+        left = hidden(a, computing, windows[:, :-1], spread=layout.batch_sharding(0))
+        losses = token_losses(left.hidden_BxTxD, head(computing), windows[:, 1:], logit_multiplier(a))
+        return losses.mean(axis=-1)
+
+    return jax.lax.map(one, blocks)

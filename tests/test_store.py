@@ -27,7 +27,7 @@ def test_a_record_survives_the_round_trip(tmp_path):
     store.write(record)
     assert store.read(record.run_id) == record
     assert store.records() == ([record], [])
-    assert pq.read_schema(tmp_path / "runs" / f"{record.run_id}.parquet").metadata[b"isoflop_schema"] == b"1"
+    assert pq.read_schema(tmp_path / "runs" / f"{record.run_id}.parquet").metadata[b"isoflop_schema"] == b"2"
 
 
 def test_schema_columns_are_the_record_fields():

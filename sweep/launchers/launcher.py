@@ -5,16 +5,24 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 
-from sweep.execute import Place, Progress
-from sweep.spec import RunSpec
+from sweep.execute import Finished, Forked, Progress
+from sweep.place import Place, Work
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to execute."""
+    """One run to execute, or several that are packed into one program."""
 
-    spec: RunSpec
+    works: tuple[Work, ...]
     place: Place
+
+    @property
+    def flops(self) -> float:
+        return sum(work.flops for work in self.works)
+
+    @property
+    def run_ids(self) -> list[str]:
+        return [work.spec.run_id for work in self.works]
 
 
 @dataclass(frozen=True)
@@ -22,16 +30,7 @@ class Started:
     run_id: str
 
 
-@dataclass(frozen=True)
-class Finished:
-    """The record is in the store (unless the process died before it could write one); status and sentence are its."""
-
-    run_id: str
-    status: str
-    sentence: str
-
-
-Event = Started | Progress | Finished
+Event = Started | Progress | Forked | Finished
 
 
 class Launcher(abc.ABC):
@@ -39,7 +38,7 @@ class Launcher(abc.ABC):
 
     @abc.abstractmethod
     def submit(self, jobs: list[Job]) -> None:
-        """Queues jobs, dearest first."""
+        """Queues jobs, dearest first. May be called again while others run."""
 
     @abc.abstractmethod
     def poll(self, seconds: float) -> list[Event]:

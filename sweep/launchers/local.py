@@ -11,17 +11,17 @@ import selectors
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from results.record import SETTLED, RunStatus
+from results.record import RunStatus
 from results.store import Store
-from sweep.execute import Progress
-from sweep.launchers.launcher import Event, Finished, Job, Launcher, Started
+from sweep.deaths import bury, how_it_ended
+from sweep.execute import Finished, Forked, Progress
+from sweep.launchers.launcher import Event, Job, Launcher, Started
+from sweep.place import work_to_json
+from sweep.worker import CPU_FLAGS
 
 GRACE_SECONDS = 30.0  # to write a checkpoint when asked to stop
-STDERR_LINES = 3  # of a dead worker, kept in the record
-NOISE = ("warning", "Error in sys.excepthook")
 
 
 @dataclasses.dataclass
@@ -30,17 +30,26 @@ class _Worker:
     stderr: Path
     cores: tuple[int, ...]
     job: Job | None = None
+    unfinished: set[str] = dataclasses.field(default_factory=set)  # runs of the job
     pending: bytes = b""
 
 
 class LocalLauncher(Launcher):
     """Workers live for many jobs, so that each pays for starting JAX once."""
 
-    def __init__(self, logs: Path, workers: int | None = None):
+    def __init__(self, logs: Path, workers: int | None = None, devices: int | None = None, runs: int = 1):
+        """`devices` that a run needs; None: one accelerator, or the CPU's cores shared among `runs`.
+
+        `runs` is how many the sweep has in all, not how many are left: so the same command spreads a run the same way
+        every time, and its result has the same bits.
+        """
         self._logs = logs
         self._cores = available_cores()
         self._accelerators = accelerator_count()
-        self._wanted = workers or self._accelerators or len(self._cores)
+        self._wanted = workers or max(1, (self._accelerators or len(self._cores)) // (devices or 1))
+        if devices is None:
+            devices = 1 if self._accelerators else max(1, len(self._cores) // min(self._wanted, runs))
+        self.devices = devices
         self._queue: collections.deque[Job] = collections.deque()
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
@@ -50,8 +59,12 @@ class LocalLauncher(Launcher):
     def slots(self) -> int:
         return self._wanted
 
+    @property
+    def accelerated(self) -> bool:
+        return self._accelerators > 0
+
     def submit(self, jobs: list[Job]) -> None:
-        self._queue.extend(sorted(jobs, key=lambda job: -job.spec.flops))
+        self._queue = collections.deque(sorted([*self._queue, *jobs], key=lambda job: -job.flops))
 
     def poll(self, seconds: float) -> list[Event]:
         events: list[Event] = self._assign()
@@ -78,24 +91,33 @@ class LocalLauncher(Launcher):
             if not self._queue:
                 break
             job = self._queue.popleft()
-            worker.job = job
-            line = json.dumps({"spec": job.spec.canonical_json, "place": dataclasses.asdict(job.place)})
+            worker.job, worker.unfinished = job, set(job.run_ids)
+            line = json.dumps({"works": [work_to_json(w) for w in job.works], "place": dataclasses.asdict(job.place)})
             try:
                 assert worker.process.stdin is not None
                 worker.process.stdin.write(line.encode() + b"\n")
                 worker.process.stdin.flush()
             except BrokenPipeError:
                 continue  # it died while idle; its end of file is read next and the job marked
-            events.append(Started(job.spec.run_id))
+            events += [Started(run_id) for run_id in job.run_ids]
         return events
 
     def _start(self, index: int, wanted: int) -> _Worker:
         environment = dict(os.environ)
         cores = tuple(self._cores[index % len(self._cores) :: wanted]) or (self._cores[index % len(self._cores)],)
         if self._accelerators:
-            environment["CUDA_VISIBLE_DEVICES"] = str(index % self._accelerators)
-        elif sys.platform == "linux":
-            environment["ISOFLOP_CORES"] = ",".join(map(str, cores))
+            mine = [(index * self.devices + i) % self._accelerators for i in range(self.devices)]
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine))
+        else:
+            # One device a core: a batch spread over single-threaded devices is faster than XLA's own threads.
+            flags = [
+                environment.get("XLA_FLAGS", ""),
+                CPU_FLAGS,
+                f"--xla_force_host_platform_device_count={self.devices}",
+            ]
+            environment["XLA_FLAGS"] = " ".join(filter(None, flags))
+            if sys.platform == "linux":
+                environment["ISOFLOP_CORES"] = ",".join(map(str, cores))
         self._logs.mkdir(parents=True, exist_ok=True)
         self._serial += 1
         stderr = self._logs / f"worker-{os.getpid()}-{self._serial}.log"
@@ -128,9 +150,14 @@ class LocalLauncher(Launcher):
             message = json.loads(line)
             if "progress" in message:
                 events.append(Progress(**message["progress"]))
+            elif "forked" in message:
+                events.append(Forked(**message["forked"]))
             else:
-                worker.job = None
-                events.append(Finished(**message["finished"]))
+                finished = Finished(**message["finished"])
+                worker.unfinished.discard(finished.run_id)
+                if not worker.unfinished:
+                    worker.job = None
+                events.append(finished)
         return events
 
     def _buried(self, worker: _Worker) -> list[Event]:
@@ -139,18 +166,9 @@ class LocalLauncher(Launcher):
         code = worker.process.wait()
         if worker.job is None:
             return []
-        job = worker.job
-        ended = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        sentence = f"worker process ended ({ended}){_last_lines(worker.stderr)}"
-        store = Store(job.place.store)
-        record = store.read(job.spec.run_id)
-        if record is not None and record.status in SETTLED:
-            return [Finished(job.spec.run_id, record.status, record.sentence)]
-        if record is not None:
-            store.write(
-                record.replace(status=RunStatus.FAILED, sentence=sentence[:500], finished_at=time.time(), pid=None)
-            )
-        return [Finished(job.spec.run_id, RunStatus.FAILED, sentence)]
+        sentence = f"worker process ended {how_it_ended(code, worker.stderr)}"
+        store = Store(worker.job.place.store)
+        return [bury(store, run_id, RunStatus.FAILED, sentence) for run_id in sorted(worker.unfinished)]
 
     def _forget(self, worker: _Worker) -> None:
         self._workers.remove(worker)
@@ -186,12 +204,3 @@ def accelerator_count() -> int:
     if visible is not None:
         return len([name for name in visible.split(",") if name.strip()])
     return len([path for path in Path("/dev").glob("nvidia[0-9]*")])
-
-
-def _last_lines(file: Path) -> str:
-    try:
-        lines = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        return ""
-    kept = [line for line in lines if not any(word in line for word in NOISE)][-STDERR_LINES:]
-    return f"; last words: {' | '.join(kept)}" if kept else ""

@@ -1,0 +1,51 @@
+"""What is to be done, and where: nothing of the place changes what comes out of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.layout import Layout
+from sweep.spec import RunSpec, spec_from_json
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how runs are executed; not part of their identity."""
+
+    store: str
+    corpus: str  # folder of the prepared corpus
+    sweep: str
+    role: str
+    launcher: str
+    checkpoint_seconds: float
+    layout: Layout = field(default_factory=Layout)
+    processes: int = 1  # that work on it together
+    restarts: int = 2  # when one of several processes dies
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run, and the runs that part from it: at each step, those that go on from its state."""
+
+    spec: RunSpec
+    forks: tuple[tuple[int, tuple[RunSpec, ...]], ...] = ()
+
+    @property
+    def flops(self) -> float:
+        return self.spec.flops
+
+
+def work_to_json(work: Work) -> dict:
+    forks = [[step, [branch.canonical_json for branch in branches]] for step, branches in work.forks]
+    return {"spec": work.spec.canonical_json, "forks": forks}
+
+
+def work_from_json(fields: dict[str, Any]) -> Work:
+    forks = tuple((step, tuple(map(spec_from_json, branches))) for step, branches in fields["forks"])
+    return Work(spec_from_json(fields["spec"]), forks)
+
+
+def place_from_json(fields: dict[str, Any]) -> Place:
+    rest: dict[str, Any] = {name: value for name, value in fields.items() if name != "layout"}
+    return Place(layout=Layout(**fields["layout"]), **rest)

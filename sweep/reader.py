@@ -1,0 +1,111 @@
+"""Typed reads of a composed configuration: what was got, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fitting.errors import InputError
+
+
+class Reader:
+    """Typed reads of dotted keys."""
+
+    def __init__(self, config: DictConfig):
+        self.config = config
+
+    def require_key(self, key: str) -> None:
+        keys = _leaf_keys(OmegaConf.to_container(self.config, resolve=False))
+        if key not in keys:
+            close = difflib.get_close_matches(key, keys, n=3)
+            group = sorted(name for name in keys if name.split(".")[0] == key.split(".")[0]) or sorted(keys)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(group)}"
+            raise InputError(f"{key} is not a setting; {hint}")
+
+    def raw(self, key: str) -> Any:
+        try:
+            return OmegaConf.select(self.config, key, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            raise InputError(f"{key} cannot be read: {str(error).splitlines()[0]}") from None
+
+    def text(self, key: str) -> str:
+        value = self.raw(key)
+        if value is None or isinstance(value, (DictConfig, list)) or str(value) == "":
+            raise InputError(f"{key} is {value!r}; allowed is a text")
+        return str(value)
+
+    def optional_text(self, key: str) -> str | None:
+        return None if self.raw(key) is None else self.text(key)
+
+    def choice(self, key: str, allowed: Sequence[str]) -> str:
+        value = self.text(key)
+        if value not in allowed:
+            raise InputError(f"{key} is {value!r}; allowed are {', '.join(allowed)}")
+        return value
+
+    def optional_choice(self, key: str, allowed: Sequence[str]) -> str | None:
+        return None if self.raw(key) is None else self.choice(key, allowed)
+
+    def boolean(self, key: str) -> bool:
+        value = self.raw(key)
+        if not isinstance(value, bool):
+            raise InputError(f"{key} is {_shown(value)}; allowed are true and false")
+        return value
+
+    def number(self, key: str, low: float, high: float) -> float:
+        value = self.raw(key)
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not low <= number <= high:
+            raise InputError(f"{key} is {_shown(value)}; allowed is a number from {low:g} to {high:g}")
+        return number
+
+    def whole(self, key: str, low: int, high: int) -> int:
+        """Floats that are whole are accepted (1e6), others are refused."""
+        value = self.raw(key)
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not (low <= number <= high and number == math.floor(number)):
+            raise InputError(
+                f"{key} is {_shown(value)}; allowed is a whole number from {low:g} to {high:g}, such as 1e6"
+            )
+        return int(number)
+
+    def optional_number(self, key: str, low: float, high: float) -> float | None:
+        return None if self.raw(key) is None else self.number(key, low, high)
+
+    def optional_whole(self, key: str, low: int, high: int) -> int | None:
+        return None if self.raw(key) is None else self.whole(key, low, high)
+
+    def mapping(self, key: str) -> dict[str, Any] | None:
+        value = self.raw(key)
+        if value is None:
+            return None
+        if not isinstance(value, DictConfig):
+            raise InputError(f"{key} is {_shown(value)}; allowed is a mapping, such as {{model.n: 1e6}}")
+        plain = OmegaConf.to_container(value, resolve=True)
+        assert isinstance(plain, dict)
+        return {str(name): item for name, item in plain.items()}
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else str(value)[:80]
+
+
+def _leaf_keys(tree: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in tree.items():
+        if isinstance(value, dict) and prefix + str(name) not in ("design.axes", "design.target"):
+            keys += _leaf_keys(value, f"{prefix}{name}.")
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys
