@@ -49,6 +49,13 @@ def optimum(
     return n_params, d_tokens
 
 
+def within_reach(n_params: np.ndarray, flops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, D) of at least one parameter and one token: an optimum of points that identify no law can run off."""
+    product = np.maximum(flops / 6.0, 1.0)
+    kept = np.clip(n_params, 1.0, product)
+    return kept, product / kept
+
+
 def has_closed_form(fit: Fit) -> bool:
     """Whether the law's optimum is the one above: the sum of two power terms, or a monotone function of it."""
     return {"A", "B", "alpha", "beta"} <= set(fit.constants) and fit.law.inputs == ("n_params", "d_tokens")
@@ -57,9 +64,9 @@ def has_closed_form(fit: Fit) -> bool:
 def allocate(fit: Fit, flops: np.ndarray, level: float = LEVEL) -> Allocation:
     """N*, D*, L* with bootstrap intervals; the loss interval also holds noise and model discrepancy."""
     flops = np.atleast_1d(np.asarray(flops, float))
-    n_best, d_best = optimum(fit.law.constants(fit.theta, fit.centre), flops)
+    n_best, d_best = within_reach(optimum(fit.law.constants(fit.theta, fit.centre), flops)[0], flops)
     draws = {name: value[:, None] for name, value in fit.constant_draws().items()}
-    n_draws, d_draws = optimum(draws, flops[None])
+    n_draws, d_draws = within_reach(optimum(draws, flops[None])[0], flops[None])
     tails = [(1 - level) / 2, (1 + level) / 2]
     n_low, n_high = np.nanquantile(n_draws, tails, axis=0)
     d_low, d_high = np.nanquantile(d_draws, tails, axis=0)

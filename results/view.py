@@ -72,10 +72,14 @@ def dearest_6nd(fit: Fit) -> float:
 
 
 def allocation_at(fit: Fit, flops: np.ndarray) -> Allocation | None:
-    """N*, D*, L* at these budgets (6ND); None where the law has no optimum, as when an exponent ended on zero."""
+    """N*, D*, L* at these budgets (6ND); None where the law has none within a parameter and a token.
+
+    An exponent that ended on zero leaves no optimum, or one that runs off to N* = 0.
+    """
     n_best, d_best = optimum(fit.constants, flops)
     n_draws, _ = optimum(fit.constant_draws(), float(np.max(flops)))
-    usable = np.isfinite(n_best).all() and np.isfinite(d_best).all() and np.isfinite(n_draws).any()
+    usable = (n_best >= 1).all() and (d_best >= 1).all() and np.isfinite(n_best * d_best).all()
+    usable = usable and np.isfinite(n_draws).any()
     return allocate(fit, flops) if usable else None
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitting.allocate import allocate, optimum
+from fitting.allocate import allocate, optimum, within_reach
 from fitting.errors import InputError
 from fitting.fit import FitStatus, fit_law
 from fitting.points import Points
@@ -239,3 +239,14 @@ def test_fit_json_is_the_whole_record(tmp_path):
 )
 def test_counts_are_written_with_suffixes(value, text):
     assert si(value) == text
+
+
+def test_an_optimum_that_runs_off_stops_at_one_parameter_and_one_token():
+    """alpha/beta of 1/3000 or 3000 with A = B: G = (alpha/beta)^(1/(alpha+beta)) is 10^-1000 or 10^1000."""
+    with np.errstate(over="ignore", under="ignore"):
+        starved = optimum({"A": 1.0, "B": 1.0, "alpha": 1e-6, "beta": 3e-3}, 6e12)[0]
+        flooded = optimum({"A": 1.0, "B": 1.0, "alpha": 3e-3, "beta": 1e-6}, 6e12)[0]
+    budget = np.asarray(6e12)
+    assert within_reach(starved, budget) == pytest.approx((1.0, 1e12))
+    assert within_reach(flooded, budget) == pytest.approx((1e12, 1.0))
+    assert within_reach(np.asarray(1e6), budget) == pytest.approx((1e6, 1e6))

@@ -50,6 +50,18 @@ def run(text_folder: Path, store: Path, *arguments: str, expected: int = 0) -> s
         ("optimiser.beta2=1", "optimiser.beta2 is 1"),
         ("schedule.kind=step", "schedule.kind is 'step'; allowed are wsd, cosine, linear"),
         ("launcher.workers=0", "launcher.workers is 0"),
+        ("launcher.pack=0", "launcher.pack is 0"),
+        ("launcher.processes=1.5", "launcher.processes is 1.5"),
+        ("schedule.warmup_steps=-1", "schedule.warmup_steps is -1"),
+        ("optimiser.kind=sgd", "optimiser.kind is 'sgd'; allowed are adamw, muon"),
+        ("optimiser.z_loss=2", "optimiser.z_loss is 2"),
+        ("precision=float16", "precision is 'float16'; allowed are float32, bfloat16"),
+        ("model.mlp=relu", "model.mlp is 'relu'; allowed are squared_relu, gelu, swiglu"),
+        ("model.tied=maybe", "model.tied is 'maybe'; allowed are true and false"),
+        ("model.experts_per_token=2", "model.experts_per_token is 2"),
+        ("mesh.remat=all", "mesh.remat is 'all'; allowed are none, dots, block"),
+        ("mesh.data=0", "mesh.data is 0"),
+        ("mesh.accumulation=3", "mesh.accumulation 3; allowed are multiples of 3"),
         ("name=../../x", "name is '../../x'"),
         ("design.max_flops=1", "every run of the grid costs more"),
         ("design.axes={model.q:[1]}", "model.q is not a setting"),
@@ -126,7 +138,11 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_carries_on(text_folder, 
     arguments = ["-m", "model.n=3e3,6e3", "data.tokens=2e4,4e6", "launcher.workers=1"]
     whole = tmp_path / "whole"
     process = subprocess.Popen(
-        command(text_folder, tmp_path / "cut", *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        # A test run in the background of a shell hands an ignored SIGINT down.
+        ["env", "--default-signal=INT", *command(text_folder, tmp_path / "cut", *arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     curves = tmp_path / "cut" / "runs"
     deadline = time.monotonic() + 120
@@ -139,9 +155,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_carries_on(text_folder, 
     assert "the same command carries on" in out
     statuses = {record.status for record in Store(tmp_path / "cut").records()[0]}
     assert RunStatus.RUNNING not in statuses
-    short = ["-m", "model.n=3e3,6e3", "data.tokens=2e4,4e6"]
-    run(text_folder, tmp_path / "cut", *short)
-    run(text_folder, whole, *short)
+    run(text_folder, tmp_path / "cut", *arguments)
+    run(text_folder, whole, *arguments)
     ended = {record.run_id: record.loss for record in Store(tmp_path / "cut").records()[0]}
     assert ended == {record.run_id: record.loss for record in Store(whole).records()[0]}
     assert None not in ended.values()

@@ -79,12 +79,12 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
     grid = np.geomspace(min(sizes) / 2.5, max(sizes) * 2.5, SLICE_POINTS)
     budgets = slice_budgets([record.flops_6nd for record in runs])
     colors = size_colors(budgets)
-    minima = []
+    minima: list[tuple[float, float]] = []  # those within the drawn sizes
     for budget in budgets:
         name = f"{power(budget)} FLOPs"
         curve = predict(fit, grid, budget / (6 * grid)).loss
         n_best, _ = optimum(fit.constants, np.asarray([budget]))
-        if np.isfinite(n_best[0]):
+        if grid[0] <= n_best[0] <= grid[-1]:
             minima.append((float(n_best[0]), float(predict(fit, n_best, budget / (6 * n_best)).loss[0])))
         drawn.add_scatter(
             x=grid,
@@ -100,11 +100,10 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
         near_sizes = np.asarray([record.n_params_non_embedding for record in near])
         markers = run_markers(near, near_sizes.tolist(), name, legendgroup=name, showlegend=False, marker=marker)
         drawn.add_trace(markers.update(y=_carried(near, fit, budget / (6 * near_sizes))))
-    inside = [(n, loss) for n, loss in minima if grid[0] <= n <= grid[-1]]
-    if inside:
+    if minima:
         drawn.add_scatter(
-            x=[n for n, _ in inside],
-            y=[loss for _, loss in inside],
+            x=[n for n, _ in minima],
+            y=[loss for _, loss in minima],
             name="N* of the law",
             mode="lines+markers",
             line={"color": INK, "width": 1, "dash": "dot"},
@@ -112,7 +111,7 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
             hovertemplate="N* = %{x:.3s}: %{y:.3f} nats/token<extra></extra>",
         )
     drawn.update_xaxes(**log_axis(N_AXIS, grid, pad=0.0))
-    drawn.update_yaxes(**loss_axis([*losses, *(loss for _, loss in inside)], pad=0.12))
+    drawn.update_yaxes(**loss_axis([*losses, *(loss for _, loss in minima)], pad=0.12))
     return drawn
 
 

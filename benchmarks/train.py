@@ -1,0 +1,171 @@
+"""Training speed beside others' trainers, in one go. Prints docs/speed.md's first tables.
+
+    python benchmarks/train.py                                       # ours alone
+    python benchmarks/train.py --peer "nanoGPT=NANOGPT=… /path/to/python bench_nanogpt.py {shape}" --peer "NanoDO=…"
+
+A peer's command is run with {shape} replaced by S or M and has to print "… 12,345 tokens/s …", and, if it knows, "…
+start-to-first-step 1.23 s wall …". Rounds alternate between programs, so that a slow minute of the machine hits all of
+them; medians over the rounds are compared.
+
+Shapes: S = width 64, 2 layers, 2 heads, vocabulary 256, sequence 128, batch 32 (98k non-embedding parameters); M =
+width 128, 5 layers, 4 heads, vocabulary 1024, sequence 128, batch 16 (983k). float32, 2 threads. FLOPs a token, for
+every program alike: 6 (12 L d^2 + V d) + 12 L T d.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+THREADS = 2
+SECONDS = 8.0  # of measuring in one round
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    width: int
+    layers: int
+    heads: int
+    vocabulary: int
+    sequence: int
+    batch: int
+
+    @property
+    def flops_per_token(self) -> float:
+        matrices = 12 * self.layers * self.width**2 + self.vocabulary * self.width
+        return 6 * matrices + 12 * self.layers * self.sequence * self.width
+
+
+SHAPES = {"S": Shape(64, 2, 2, 256, 128, 32), "M": Shape(128, 5, 4, 1024, 128, 16)}
+OURS = {
+    "isoflop (default decoder)": [],
+    "isoflop (GELU, tied head, as GPT-2)": ["--mlp", "gelu", "--tied"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    tokens_per_second: float
+    first_step_seconds: float | None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--shapes", default="S,M")
+    parser.add_argument("--child", metavar="SHAPE", help=argparse.SUPPRESS)
+    parser.add_argument("--mlp", default="squared_relu", help=argparse.SUPPRESS)
+    parser.add_argument("--tied", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        measure(SHAPES[options.child], options.mlp, options.tied)
+        return
+    commands = {name: [sys.executable, __file__, *extra, "--child", "{shape}"] for name, extra in OURS.items()}
+    commands |= {name: ["bash", "-c", command] for name, command in (peer.split("=", 1) for peer in options.peer)}
+    for shape in options.shapes.split(","):
+        readings: dict[str, list[Reading]] = {name: [] for name in commands}
+        for index in range(options.rounds + 1):  # the first round warms caches up and is not counted
+            for name, command in commands.items():
+                reading = run([part.replace("{shape}", shape) for part in command])
+                print(f"{shape} round {index} {name}: {reading}", file=sys.stderr, flush=True)
+                if index:
+                    readings[name].append(reading)
+        print(table(shape, readings), flush=True)
+
+
+def run(command: list[str]) -> Reading:
+    environment = {**os.environ, "THREADS": str(THREADS), "OMP_NUM_THREADS": str(THREADS)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    speed = re.search(r"([\d,]+) tokens/s", done.stdout)
+    if speed is None:
+        raise SystemExit(f"{' '.join(command)} printed no tokens/s:\n{done.stdout}{done.stderr[-2000:]}")
+    first = re.search(r"start-to-first-step ([\d.]+) s wall", done.stdout)
+    return Reading(float(speed.group(1).replace(",", "")), float(first.group(1)) if first else None)
+
+
+def table(shape: str, readings: dict[str, list[Reading]]) -> str:
+    ours = statistics.median(reading.tokens_per_second for reading in readings[next(iter(OURS))])
+    lines = [f"| {shape} | tokens/s | range | GFLOP/s | ours / it | start to first step |", "|---|---|---|---|---|---|"]
+    for name, found in readings.items():
+        speeds = [reading.tokens_per_second for reading in found]
+        speed = statistics.median(speeds)
+        firsts = [reading.first_step_seconds for reading in found if reading.first_step_seconds is not None]
+        first = f"{statistics.median(firsts):.1f} s" if firsts else ""
+        gigaflops = speed * SHAPES[shape].flops_per_token / 1e9
+        lines.append(
+            f"| {name} | {speed:,.0f} | {min(speeds):,.0f} to {max(speeds):,.0f} | {gigaflops:.1f} | "
+            f"{ours / speed:.2f} | {first} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def measure(shape: Shape, mlp: str, tied: bool) -> None:
+    """Ours: the program that the sweep runs, its batches, one device a core, losses read after every dispatch."""
+    import numpy as np
+
+    from fitting.cache import use_compile_cache
+    from sweep.worker import CPU_FLAGS
+
+    os.environ["XLA_FLAGS"] = f"{CPU_FLAGS} --xla_force_host_platform_device_count={THREADS}"
+    use_compile_cache()
+    from models import Architecture
+    from sweep.data.corpus import Corpus, CorpusInfo
+    from sweep.layout import Layout
+    from sweep.spec import DataSpec, OptimiserSpec, RunSpec, ScheduleSpec
+    from sweep.train import STEPS_PER_DISPATCH, program_for
+
+    folder = Path(tempfile.mkdtemp())
+    np.save(folder / "train.npy", np.random.default_rng(0).integers(0, shape.vocabulary, 2_000_000).astype(np.uint16))
+    corpus = Corpus(CorpusInfo("random", "-", "-", shape.vocabulary, 1, 0, 2_000_000, 0, 0, 0), folder)
+    size = (shape.width, shape.layers, shape.heads, 4 * shape.width, shape.vocabulary)
+    spec = RunSpec(
+        architecture=Architecture(*size, mlp=mlp, tied=tied),
+        data=DataSpec("random", "-", shape.sequence, shape.sequence, 0),
+        optimiser=OptimiserSpec("adamw", 1e-3, 0.9, 0.95, 1e-10, 0.1, 1e6, 0.5, 1.0),
+        schedule=ScheduleSpec("wsd", 100, 0.3),
+        steps=10**6,
+        batch_sequences=shape.batch,
+        seed=0,
+    )
+    program = program_for(spec, Layout(data=THREADS))
+    state = program.initial_state(0)
+    rates = np.full(STEPS_PER_DISPATCH, 1e-3, np.float32)
+    decays = np.full(STEPS_PER_DISPATCH, 0.1, np.float32)
+
+    def dispatch(index: int):
+        nonlocal state
+        tokens = corpus.batches(0, index * STEPS_PER_DISPATCH, STEPS_PER_DISPATCH, shape.batch, shape.sequence)
+        state, advanced = program.advance(state, tokens, rates, decays, STEPS_PER_DISPATCH)
+        return advanced
+
+    first = corpus.batches(0, 0, 1, shape.batch, shape.sequence).repeat(STEPS_PER_DISPATCH, axis=0)
+    state, advanced = program.advance(state, first, rates, decays, 1)
+    np.asarray(advanced.losses)
+    print(f"isoflop: start-to-first-step {since_process_start():.2f} s wall", flush=True)
+    pending, index, started = dispatch(0), 1, time.perf_counter()
+    counted = 0
+    while time.perf_counter() - started < SECONDS:
+        following = dispatch(index)  # queued before the one before is read, as sweep/execute.py does
+        np.asarray(pending.losses)
+        pending, index, counted = following, index + 1, counted + 1
+    took = time.perf_counter() - started
+    print(f"isoflop: {counted * STEPS_PER_DISPATCH * shape.batch * shape.sequence / took:,.0f} tokens/s", flush=True)
+
+
+def since_process_start() -> float:
+    """Seconds, from the kernel's clock ticks."""
+    start = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return float(Path("/proc/uptime").read_text().split()[0]) - start
+
+
+if __name__ == "__main__":
+    main()
