@@ -61,12 +61,20 @@ def has_closed_form(fit: Fit) -> bool:
     return {"A", "B", "alpha", "beta"} <= set(fit.constants) and fit.law.inputs == ("n_params", "d_tokens")
 
 
-def allocate(fit: Fit, flops: np.ndarray, level: float = LEVEL) -> Allocation:
-    """N*, D*, L* with bootstrap intervals; the loss interval also holds noise and model discrepancy."""
+def allocate(fit: Fit, flops: np.ndarray, level: float = LEVEL) -> Allocation | None:
+    """N*, D*, L* with bootstrap intervals; the loss interval also holds noise and model discrepancy.
+
+    None where the law has no optimum of at least one parameter and one token at every budget: an exponent that
+    ended on zero leaves none, or one that runs off to N* = 0.
+    """
     flops = np.atleast_1d(np.asarray(flops, float))
-    n_best, d_best = within_reach(optimum(fit.law.constants(fit.theta, fit.centre), flops)[0], flops)
+    n_best, d_best = optimum(fit.constants, flops)
+    if not ((n_best >= 1) & (d_best >= 1) & np.isfinite(n_best * d_best)).all():
+        return None
     draws = {name: value[:, None] for name, value in fit.constant_draws().items()}
     n_draws, d_draws = within_reach(optimum(draws, flops[None])[0], flops[None])
+    if not np.isfinite(n_draws).any():
+        return None
     tails = [(1 - level) / 2, (1 + level) / 2]
     n_low, n_high = np.nanquantile(n_draws, tails, axis=0)
     d_low, d_high = np.nanquantile(d_draws, tails, axis=0)

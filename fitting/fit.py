@@ -214,8 +214,8 @@ def _judge(
     names = [parameter.name for parameter in law.parameters(x, log_loss)]
     bound = [name for name, hit in zip(names, best.at_bound[0], strict=True) if hit]
     if not best.converged[0] or proof.restart_gain > STILL_GAINING:
-        gain = f"a restart still gained {proof.restart_gain:.1e}"
-        return FitStatus.NOT_CONVERGED, f"the solver stopped before the optimum ({gain}); constants are not to be used"
+        left = f"gradient {proof.gradient_norm:.0e}, a restart still gained {proof.restart_gain:.0e}"
+        return FitStatus.NOT_CONVERGED, f"the solver stopped before the optimum ({left}); constants are not to be used"
     if proof.condition > LOST_CONDITION:
         return FitStatus.NOT_IDENTIFIED, (
             f"the runs cannot tell the constants apart (condition number {proof.condition:.0e}); vary N and D "

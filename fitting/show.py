@@ -28,7 +28,7 @@ def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = No
         console.print(f"left out: {sentence}")
     console.print(f"status: [bold]{fit.status.value}[/bold]: {fit.sentence}")
     if has_closed_form(fit):
-        console.print(allocation_table(allocate(fit, budgets)))
+        console.print(best_runs(fit, budgets))
     else:
         console.print(f"N*, D*: no closed form for the {fit.law.name} law; fit chinchilla or gamma for them")
     console.print(constants_table(fit))
@@ -58,6 +58,14 @@ def held_out_sentence(fit: Fit) -> str:
         f"held out by compute: the {fit.held_out.points} largest runs ({fit.held_out.span:.3g}x) are missed by a "
         f"median {fit.held_out.median_error:.2%}, at most {fit.held_out.largest_error:.2%}"
     )
+
+
+def best_runs(fit: Fit, flops: np.ndarray) -> Table | str:
+    """N*, D*, L* at these budgets, or why there are none."""
+    allocation = allocate(fit, flops)
+    if allocation is None:
+        return "N*, D*: not identified: one of the law's power terms vanished, and its optimum runs off with it"
+    return allocation_table(allocation)
 
 
 def allocation_table(allocation: Allocation) -> Table:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fitting.allocate import allocate
 from fitting.errors import InputError
 from results.page import Page
 from results.sections import NAMED_BUDGETS, add_figures, add_proof, add_provenance, add_runs
 from results.store import Store
-from results.view import View, allocation_at, dearest_6nd, read_view
+from results.view import View, dearest_6nd, read_view
 from results.words import headlines
 
 
@@ -34,7 +35,7 @@ def report_page(view: View) -> Page:
     page = Page(f"Scaling report: {sweeps}", f"Store {view.path.absolute()}, written {written}")
     named = None
     if view.fit is not None:
-        named = allocation_at(view.fit, dearest_6nd(view.fit) * np.asarray(NAMED_BUDGETS))
+        named = allocate(view.fit, dearest_6nd(view.fit) * np.asarray(NAMED_BUDGETS))
     page.cards([(card.topic, card.answer, card.sentences, card.tone) for card in headlines(view, named)])
     if view.damaged:
         page.heading("Files that could not be read", "They are left out of everything on this page.")

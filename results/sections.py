@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from fitting.allocate import allocate
 from fitting.fit import Fit
 from fitting.record import fit_record
 from results.figures.allocation import allocation_against_compute
@@ -17,7 +18,7 @@ from results.figures.loss_curves import loss_curves
 from results.listing import HEADERS, UNITS, run_row
 from results.page import Page
 from results.record import RunRecord, RunStatus
-from results.view import View, allocation_at, dearest_6nd
+from results.view import View, dearest_6nd
 from results.words import short
 
 NAMED_BUDGETS = (10.0, 100.0)  # times the dearest fitted run
@@ -46,7 +47,7 @@ def add_figures(page: Page, view: View) -> None:
     if fit is not None:
         fitted = (float(fit.points.flops_6nd.min()), dearest_6nd(fit))
         marked = tuple(fitted[1] * times for times in NAMED_BUDGETS)
-        best = allocation_at(fit, np.unique([*np.geomspace(fitted[0], max(marked), GRID_BUDGETS), *marked]))
+        best = allocate(fit, np.unique([*np.geomspace(fitted[0], max(marked), GRID_BUDGETS), *marked]))
     if any(record.loss is not None for record in view.records):
         page.heading("What compute buys")
         reading = "Each point is a run; there is no law to draw through them."

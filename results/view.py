@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fitting.allocate import Allocation, allocate, optimum
 from fitting.errors import InputError
 from fitting.fit import Fit
 from results.outcome import Outcome
@@ -69,18 +68,6 @@ def read_view(store: Store, run_ids: Sequence[str] | None = None) -> View:
 def dearest_6nd(fit: Fit) -> float:
     """6ND of the largest fitted run."""
     return float(fit.points.flops_6nd.max())
-
-
-def allocation_at(fit: Fit, flops: np.ndarray) -> Allocation | None:
-    """N*, D*, L* at these budgets (6ND); None where the law has none within a parameter and a token.
-
-    An exponent that ended on zero leaves no optimum, or one that runs off to N* = 0.
-    """
-    n_best, d_best = optimum(fit.constants, flops)
-    n_draws, _ = optimum(fit.constant_draws(), float(np.max(flops)))
-    usable = (n_best >= 1).all() and (d_best >= 1).all() and np.isfinite(n_best * d_best).all()
-    usable = usable and np.isfinite(n_draws).any()
-    return allocate(fit, flops) if usable else None
 
 
 def _fit(records: Sequence[RunRecord], source: str) -> tuple[Fit | None, str | None]:

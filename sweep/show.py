@@ -8,9 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fitting.allocate import allocate
 from fitting.fit import Fit
-from fitting.show import allocation_table, constants_table, held_out_sentence, si
+from fitting.show import best_runs, constants_table, held_out_sentence, si
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Forecast
 from sweep.spec import RunSpec
@@ -82,7 +81,7 @@ def print_outcome(
         console.print(_forecast_table(sealed, record))
     if fit is not None:
         largest = fit.points.flops_6nd.max()
-        console.print(allocation_table(allocate(fit, np.asarray([10 * largest, 100 * largest]))))
+        console.print(best_runs(fit, np.asarray([10 * largest, 100 * largest])))
     console.print(_speed_sentence([*grid, *targets], wall, trained), highlight=False)
 
 

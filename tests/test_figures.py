@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fitting.allocate import allocate
 from fitting.fit import Fit
 from fitting.predict import predict
 from results.figures.allocation import allocation_against_compute
@@ -17,7 +18,7 @@ from results.outcome import Outcome
 from results.points import fit_records, record_points, shortfall
 from results.record import RunRecord
 from results.store import Forecast
-from results.view import allocation_at, dearest_6nd
+from results.view import dearest_6nd
 
 SIZES, HORIZONS = (1e5, 3e5, 1e6, 3e6), (2e6, 6e6, 2e7, 6e7)
 
@@ -187,7 +188,7 @@ def test_loss_curves_of_nothing_are_an_empty_figure():
 
 def test_frontier_places_every_run_at_its_6nd(fit: Fit):
     records = [*a_grid(), a_target(), a_record("bad", loss=None)]
-    best = allocation_at(fit, np.geomspace(1e12, 1e15, 10))
+    best = allocate(fit, np.geomspace(1e12, 1e15, 10))
     drawn = frontier(records, fit, best)
     places = {(x, y) for trace in drawn.data if trace.mode == "markers" for x, y in zip(trace.x, trace.y, strict=True)}
     assert places == {(record.flops_6nd, record.loss) for record in records if record.loss is not None}
@@ -257,7 +258,7 @@ def test_a_forecast_sealed_after_the_start_is_called_that():
 
 def test_allocation_figure_marks_the_named_budgets(fit: Fit):
     dearest = dearest_6nd(fit)
-    best = allocation_at(fit, dearest * np.asarray([0.1, 1.0, 10.0, 100.0]))
+    best = allocate(fit, dearest * np.asarray([0.1, 1.0, 10.0, 100.0]))
     assert best is not None
     drawn = allocation_against_compute(best, "n_params", (0.1 * dearest, dearest), (10 * dearest, 100 * dearest))
     labels = [trace for trace in drawn.data if trace.mode == "markers+text"]

@@ -117,6 +117,7 @@ def test_closed_form_optimum_is_the_minimum_along_the_isoflop(alpha, beta, a, b,
 def test_allocation_intervals_contain_the_closed_form_truth():
     fit = fit_law(grid_points(noise=0.002), resamples=500)
     plan = allocate(fit, np.asarray([1e24]))
+    assert plan is not None
     n, d = optimum(TRUE, 1e24)
     assert plan.n_params.low[0] < n < plan.n_params.high[0]
     assert plan.d_tokens.low[0] < d < plan.d_tokens.high[0]
