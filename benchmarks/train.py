@@ -21,7 +21,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -118,14 +117,20 @@ def measure(shape: Shape, mlp: str, tied: bool) -> None:
     os.environ["XLA_FLAGS"] = f"{CPU_FLAGS} --xla_force_host_platform_device_count={THREADS}"
     use_compile_cache()
     from models import Architecture
-    from sweep.data.corpus import Corpus, CorpusInfo
+    from sweep.data.order import Order, chosen_windows
     from sweep.layout import Layout
     from sweep.spec import DataSpec, OptimiserSpec, RunSpec, ScheduleSpec
     from sweep.train import STEPS_PER_DISPATCH, program_for
 
-    folder = Path(tempfile.mkdtemp())
-    np.save(folder / "train.npy", np.random.default_rng(0).integers(0, shape.vocabulary, 2_000_000).astype(np.uint16))
-    corpus = Corpus(CorpusInfo("random", "-", "-", shape.vocabulary, 1, 0, 2_000_000, 0, 0, 0), folder)
+    stream = np.random.default_rng(0).integers(0, shape.vocabulary, 2_000_000).astype(np.uint16)
+    windows = [("random", (len(stream) - 1) // shape.sequence)]
+
+    def batches(first_step: int, steps: int) -> np.ndarray:
+        positions = np.arange(first_step * shape.batch, (first_step + steps) * shape.batch)
+        chosen = chosen_windows(Order(0, shape.sequence), windows, positions, shape.batch)
+        tokens = stream[(chosen * shape.sequence)[:, None] + np.arange(shape.sequence + 1)]
+        return tokens.reshape(steps, shape.batch, -1)
+
     size = (shape.width, shape.layers, shape.heads, 4 * shape.width, shape.vocabulary)
     spec = RunSpec(
         architecture=Architecture(*size, mlp=mlp, tied=tied),
@@ -143,11 +148,11 @@ def measure(shape: Shape, mlp: str, tied: bool) -> None:
 
     def dispatch(index: int):
         nonlocal state
-        tokens = corpus.batches(0, index * STEPS_PER_DISPATCH, STEPS_PER_DISPATCH, shape.batch, shape.sequence)
+        tokens = batches(index * STEPS_PER_DISPATCH, STEPS_PER_DISPATCH)
         state, advanced = program.advance(state, tokens, rates, decays, STEPS_PER_DISPATCH)
         return advanced
 
-    first = corpus.batches(0, 0, 1, shape.batch, shape.sequence).repeat(STEPS_PER_DISPATCH, axis=0)
+    first = batches(0, 1).repeat(STEPS_PER_DISPATCH, axis=0)
     state, advanced = program.advance(state, first, rates, decays, 1)
     np.asarray(advanced.losses)
     print(f"isoflop: start-to-first-step {since_process_start():.2f} s wall", flush=True)

@@ -14,19 +14,25 @@ BOUNDED_HEAD_WIDTH = 1024  # up to which sums of exp(2 sqrt(K)) stay far from fl
 SPLASH_MULTIPLE = 128  # sequence lengths and head widths that the TPU kernel takes
 
 
-def attend(qkv_BxTxGxSxK: jax.Array, rotation: tuple[jax.Array, jax.Array], qk_norm: bool) -> jax.Array:
+def attend(
+    qkv_BxTxGxSxK: jax.Array,
+    rotation: tuple[jax.Array, jax.Array],
+    qk_norm: bool,
+    documents_BxT: jax.Array | None = None,
+) -> jax.Array:
     """(B, T, G Q K) from (B, T, G, Q + 2, K): the queries of a group, its key and its value.
 
     With normalised queries and keys (Henry et al. 2020, arXiv:2010.04245) the scale is QK_SCALE K^-1/2, else K^-1/2.
+    documents: number of the document that each position belongs to; attention stays within it. None: one document.
     """
     b, t, g, s, k = qkv_BxTxGxSxK.shape
     prepared = _prepare_normalised if qk_norm else _prepare_plain
     query, key_BxGxTxK, value_BxGxTxK = prepared(qkv_BxTxGxSxK, *rotation)
     kernel = _kernel(query.dtype, t, k)
-    if kernel is not None:
+    if kernel is not None and documents_BxT is None:
         return kernel(query, key_BxGxTxK, value_BxGxTxK).reshape(b, t, g * (s - 2) * k)
     core = _bounded_core if qk_norm and k <= BOUNDED_HEAD_WIDTH else _plain_core
-    out = core(query.reshape(b, g, (s - 2) * t, k), key_BxGxTxK, value_BxGxTxK)
+    out = core(query.reshape(b, g, (s - 2) * t, k), key_BxGxTxK, value_BxGxTxK, _mask(s - 2, t, documents_BxT))
     return out.reshape(b, g, s - 2, t, k).transpose(0, 3, 1, 2, 4).reshape(b, t, g * (s - 2) * k)
 
 
@@ -65,9 +71,12 @@ def _prepare_backward(residuals, cotangents):
 _prepare_normalised.defvjp(_prepare_forward, _prepare_backward)
 
 
-def _mask(rows: int, columns: int) -> jax.Array:
-    """(1, 1, Q T, T) float32: 1 where a query sees a key."""
-    return jnp.tile(jnp.tril(jnp.ones((columns, columns), jnp.float32)), (rows // columns, 1))[None, None]
+def _mask(queries: int, length: int, documents_BxT: jax.Array | None) -> jax.Array:
+    """(1 or B, 1, Q T, T) float32: 1 where a query sees a key."""
+    seen = jnp.tril(jnp.ones((length, length), jnp.float32))[None]
+    if documents_BxT is not None:
+        seen = seen * (documents_BxT[:, :, None] == documents_BxT[:, None, :])
+    return jnp.tile(seen, (1, queries, 1))[:, None]
 
 
 def _scores(query: jax.Array, key: jax.Array) -> jax.Array:
@@ -75,16 +84,17 @@ def _scores(query: jax.Array, key: jax.Array) -> jax.Array:
 
 
 @jax.custom_vjp
-def _bounded_core(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+def _bounded_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
     """softmax(query key^T) value for scores that QK-norm bounds by 2 sqrt(K): exp cannot overflow, no maximum needed.
 
-    query (B, G, Q T, K), key and value (B, G, T, K). 1.05x of a training step against softmax on a CPU.
+    query (B, G, Q T, K), key and value (B, G, T, K), mask (1 or B, 1, Q T, T). 1.05x of a training step against softmax
+    on a CPU.
     """
-    return _bounded_forward(query, key, value)[0]
+    return _bounded_forward(query, key, value, mask)[0]
 
 
-def _bounded_forward(query: jax.Array, key: jax.Array, value: jax.Array):
-    weights = jnp.exp(_scores(query, key)) * _mask(query.shape[-2], key.shape[-2])
+def _bounded_forward(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array):
+    weights = jnp.exp(_scores(query, key)) * mask
     inverse = 1.0 / row_sums(weights)
     weights = weights.astype(value.dtype)
     out = (jnp.matmul(wide(weights), wide(value), preferred_element_type=jnp.float32) * inverse).astype(value.dtype)
@@ -99,16 +109,15 @@ def _bounded_backward(residuals, dout: jax.Array):
     scaled = scaled.astype(value.dtype)
     dvalue = jnp.matmul(weights.swapaxes(-1, -2), scaled)
     dscores = (weights.astype(jnp.float32) * (_scores(scaled, value) - offset)).astype(query.dtype)
-    return jnp.matmul(dscores, key), jnp.matmul(dscores.swapaxes(-1, -2), query), dvalue
+    return jnp.matmul(dscores, key), jnp.matmul(dscores.swapaxes(-1, -2), query), dvalue, None
 
 
 _bounded_core.defvjp(_bounded_forward, _bounded_backward)
 
 
-def _plain_core(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+def _plain_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
     """The same for scores without a bound."""
-    seen = _mask(query.shape[-2], key.shape[-2]) > 0
-    weights = jax.nn.softmax(jnp.where(seen, _scores(query, key), -1e30), axis=-1)
+    weights = jax.nn.softmax(jnp.where(mask > 0, _scores(query, key), -1e30), axis=-1)
     return jnp.matmul(weights.astype(value.dtype), value)
 
 

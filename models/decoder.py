@@ -65,11 +65,13 @@ def hidden(
     tokens_BxT: jax.Array,
     remat: str = "none",
     spread: jax.sharding.Sharding | None = None,
+    separator: int | None = None,
 ) -> Hidden:
     """The last residual stream, normalised. Computes in the type of the parameters.
 
     remat: what the backward pass computes again: "none", all but matrix products ("dots"), or whole blocks ("block").
     spread: how the batch lies on the devices; it stays so from block to block.
+    separator: the token that opens a document, where attention is to stay within one; None: it sees the whole window.
     """
     a = architecture
 
@@ -78,13 +80,14 @@ def hidden(
 
     x_BxTxD = keep(normalise(params["embedding"][tokens_BxT]))
     rotation = rotary_angles(tokens_BxT.shape[1], a.head_width)
+    documents_BxT = None if separator is None else jnp.cumsum(tokens_BxT == separator, axis=1)
     branch = branch_multiplier(a)
     names = [name for name, tensor in tensors(a).items() if tensor.axes[0] == "depth"]
 
     def block(x, weights):
         w = dict(zip(names, weights, strict=True))
         qkv = widen(normalise(x), w["qkv"].reshape(a.width, -1)).reshape(*x.shape[:2], *w["qkv"].shape[1:])
-        x = x + scaled(widen(attend(qkv, rotation, a.qk_norm), w["attention_out"]), branch)
+        x = x + scaled(widen(attend(qkv, rotation, a.qk_norm, documents_BxT), w["attention_out"]), branch)
         if a.experts == 1:
             return keep(x + scaled(dense(a, normalise(x), w["mlp_in"], w["mlp_out"]), branch)), jnp.float32(0.0)
         mixed, balance = mixture(a, normalise(x), w["router"], w["mlp_in"], w["mlp_out"])

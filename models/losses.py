@@ -11,6 +11,8 @@ from models.linear import wide
 from models.normalise import row_sums
 
 CHUNK_LOGITS = 2**25  # logits that exist at once: 128 MB in float32
+# Matrix units like such multiples (nanoGPT pads 50257 to 50304 for them); small vocabularies are not worth it.
+VOCABULARY_MULTIPLE, SMALLEST_PADDED = 128, 1024
 
 
 def chunks_of(positions: int, batch: int, vocabulary: int) -> int:
@@ -22,10 +24,11 @@ def chunks_of(positions: int, batch: int, vocabulary: int) -> int:
 def token_losses(hidden_BxTxD: jax.Array, head_VxD: jax.Array, targets_BxT: jax.Array, multiplier: float) -> jax.Array:
     """Cross-entropy in nats of every target, (B, T) float32; for evaluation, where no gradient is wanted."""
     count = chunks_of(targets_BxT.shape[1], targets_BxT.shape[0], head_VxD.shape[0])
+    padded = _padded(head_VxD)
 
     def one(chunk):
         hidden, targets = chunk
-        logits = _logits(hidden, head_VxD, multiplier)
+        logits = _logits(hidden, padded, multiplier, head_VxD.shape[0])
         return jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
 
     if count == 1:
@@ -48,10 +51,11 @@ def training_loss(
 
 def _forward(hidden, head, targets, multiplier, z_loss):
     """dlogits = softmax (1 + 2 z ln Z) - onehot, over the number of targets."""
-    total = targets.size
+    total, vocabulary = targets.size, head.shape[0]
+    head = _padded(head)
 
     def one(hidden, targets):
-        logits = _logits(hidden, head, multiplier)
+        logits = _logits(hidden, head, multiplier, vocabulary)
         top = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
         powers = jnp.exp(logits - top)
         sums = row_sums(powers)
@@ -78,7 +82,7 @@ def _forward(hidden, head, targets, multiplier, z_loss):
         start = (jnp.float32(0.0), jnp.float32(0.0), jnp.zeros(head.shape, jnp.float32))
         (objective, ce, dhead), parts = jax.lax.scan(add, start, (_split(hidden, count), _split(targets, count)))
         dhidden = parts.swapaxes(0, 1).reshape(hidden.shape)
-    return (objective, ce), (dhidden, dhead.astype(head.dtype))
+    return (objective, ce), (dhidden, dhead[:vocabulary].astype(head.dtype))
 
 
 def _backward(multiplier, z_loss, residuals, cotangents):
@@ -89,9 +93,19 @@ def _backward(multiplier, z_loss, residuals, cotangents):
 training_loss.defvjp(_forward, _backward)
 
 
-def _logits(hidden: jax.Array, head: jax.Array, multiplier: float) -> jax.Array:
+def _padded(head: jax.Array) -> jax.Array:
+    """Rows of zeros up to a multiple that the hardware likes; their logits are masked, so no loss sees them."""
+    rows = -head.shape[0] % VOCABULARY_MULTIPLE if head.shape[0] >= SMALLEST_PADDED else 0
+    return jnp.pad(head, ((0, rows), (0, 0))) if rows else head
+
+
+def _logits(hidden: jax.Array, head: jax.Array, multiplier: float, vocabulary: int) -> jax.Array:
     logits = jnp.einsum("btd,vd->btv", wide(hidden), wide(head), preferred_element_type=jnp.float32)
-    return logits * multiplier if multiplier != 1.0 else logits
+    logits = logits * multiplier if multiplier != 1.0 else logits
+    if head.shape[0] == vocabulary:
+        return logits
+    token = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
+    return jnp.where(token < vocabulary, logits, -1e30)
 
 
 def _split(x: jax.Array, count: int) -> jax.Array:

@@ -83,6 +83,10 @@ class RunRecord:
     loss_se: float | None = None  # standard error over its windows
     bpb: float | None = None  # bits per byte of the same text
     train_loss: float | None = None  # mean of the last logged training losses, nats per token
+    prequential_bits: float | None = (
+        None  # code length of the training stream's first epoch, each batch before its step
+    )
+    prequential_bytes: float | None = None  # raw, of the same tokens; None where the vocabulary is unknown
     last_step: int = 0
     spikes: int = 0  # rows of the curve whose loss stood far above the rows before
     skipped_steps: int = 0  # whose gradient was not finite and that changed nothing
@@ -94,7 +98,8 @@ class RunRecord:
     # speed
     seconds: float | None = None  # in its own training steps, all attempts, each attempt's first dispatch left out
     compile_seconds: float | None = None  # first dispatch, this attempt
-    eval_seconds: float | None = None
+    eval_seconds: float | None = None  # of all evaluations
+    eval_flops: float | None = None  # exact forward FLOPs of all evaluations; no part of `flops`
     tokens_per_second: float | None = None
     flops_per_second: float | None = None  # exact training FLOPs / seconds
     mfu: float | None = None  # exact training FLOP/s / dense bf16 peak of the devices; None where unknown (CPU)

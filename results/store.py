@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fitting.errors import InputError
+from results.measurement import MEASUREMENT_SCHEMA, Measurement
 from results.record import SCHEMA_VERSION, RunRecord, record_fields
 
 DEFAULT_STORE = "store"
@@ -137,6 +138,22 @@ class Store:
                     if kept is None or kept["attempt"] <= row["attempt"]:
                         rows[row["step"]] = row
         return rows
+
+    # -- evaluations
+
+    def write_measurements(self, run_id: str, measurements: Sequence[Measurement]) -> None:
+        """One file an evaluation, named by its step: the same one again replaces it."""
+        table = pa.Table.from_pylist([dataclasses.asdict(one) for one in measurements], schema=MEASUREMENT_SCHEMA)
+        name = f"step-{measurements[0].step:09d}.parquet"
+        self._replace_parquet(self.path / "evaluations" / run_id / name, table)
+
+    def measurements(self, run_id: str) -> list[Measurement]:
+        """Of all evaluations of a run, by step."""
+        found: list[Measurement] = []
+        for file in sorted((self.path / "evaluations" / run_id).glob("step-*.parquet")):
+            with contextlib.suppress(pa.ArrowException, OSError, TypeError):
+                found += [Measurement(**row) for row in pq.read_table(file).to_pylist()]
+        return found
 
     # -- forecasts
 

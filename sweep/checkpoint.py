@@ -26,6 +26,8 @@ class Progressed:
     timed_steps: int = 0  # steps of those seconds
     trunk: str | None = None  # run whose first steps this run shares
     branch_step: int = 0  # how many of them
+    code_nats: float = 0.0  # sum of the losses of all tokens of the first epoch, shared steps included
+    code_bytes: float = 0.0  # raw, of these tokens
 
 
 class Checkpoints:

@@ -13,13 +13,16 @@ from models import Architecture, architecture_near
 from models.architecture import MLPS, PARAMETRISATIONS
 from models.decoder import REMATERIALISATIONS
 from results.store import check_name
+from sweep.data.config import data_settings, data_spec
 from sweep.data.corpus import CorpusInfo
-from sweep.data.prepare import DataSettings
+from sweep.data.settings import DataSettings
 from sweep.optimiser import KINDS as OPTIMISERS
 from sweep.reader import Reader
 from sweep.recipe import at_horizon
 from sweep.schedule import KINDS
-from sweep.spec import DataSpec, OptimiserSpec, RunSpec, ScheduleSpec
+from sweep.spec import OptimiserSpec, RunSpec, ScheduleSpec
+from sweep.tasks import NAMES as BUNDLED
+from sweep.tasks import read_questions
 from sweep.train import PRECISIONS
 
 TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, where neither D nor D/N is given
@@ -56,6 +59,9 @@ class SweepSettings:
     restarts: int
     mesh: MeshWishes
     checkpoint_seconds: float
+    evaluations: int  # of one run
+    tasks: tuple[str, ...]
+    questions: int  # of each bundled task
 
 
 def sweep_settings(config: DictConfig) -> SweepSettings:
@@ -77,12 +83,7 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
         name=check_name("name", read.text("name")),
         store=read.text("store"),
         report=read.optional_text("report"),
-        data=DataSettings(
-            source=read.text("data.source"),
-            path=read.optional_text("data.path"),
-            tokenizer=read.text("data.tokenizer"),
-            vocab_size=read.whole("data.vocab_size", 2, 2**20),
-        ),
+        data=data_settings(read),
         axes=axes,
         max_flops=read.optional_number("design.max_flops", 1.0, 1e30),
         target=target,
@@ -99,7 +100,23 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
             memory=read.optional_number("mesh.memory", 1e6, 1e15),
         ),
         checkpoint_seconds=read.number("launcher.checkpoint_seconds", 0.0, 1e6),
+        evaluations=read.whole("evaluation.times", 1, 60),
+        tasks=_tasks(read),
+        questions=read.whole("evaluation.questions", 1, 100_000),
     )
+
+
+def _tasks(read: Reader) -> tuple[str, ...]:
+    names = tuple(path for _, path in read.paths("evaluation.tasks"))
+    for name in names:
+        if name.endswith(".jsonl"):
+            read_questions(name)
+        elif name not in (*BUNDLED, "bundled"):
+            raise InputError(
+                f"evaluation.tasks holds {name!r}; allowed are bundled (all of {', '.join(BUNDLED)}), one of these, "
+                f"and .jsonl files"
+            )
+    return names
 
 
 def run_spec(config: DictConfig, overrides: Mapping[str, Any], corpus: CorpusInfo) -> RunSpec:
@@ -117,13 +134,7 @@ def run_spec(config: DictConfig, overrides: Mapping[str, Any], corpus: CorpusInf
         )
     return RunSpec(
         architecture=architecture,
-        data=DataSpec(
-            corpus=corpus.source,
-            fingerprint=corpus.fingerprint,
-            sequence=sequence,
-            eval_tokens=read.whole("data.eval_tokens", sequence, 10**12),
-            seed=read.whole("data.seed", 0, 2**31 - 1),
-        ),
+        data=data_spec(read, corpus, sequence, steps * batch * sequence),
         optimiser=_optimiser(read, steps * batch * sequence),
         schedule=ScheduleSpec(
             kind=read.choice("schedule.kind", KINDS),

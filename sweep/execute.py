@@ -18,7 +18,8 @@ from fitting.errors import InputError
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Store
 from sweep.agreement import anybody, first_says
-from sweep.data.corpus import Corpus
+from sweep.data.corpus import Corpus, HeldOut
+from sweep.evaluation import At, forward_flops, of_tasks, of_text, questions_of, thinned
 from sweep.member import Dispatched, Member, now
 from sweep.pack import Pack
 from sweep.place import Place, Work
@@ -100,6 +101,7 @@ class _Pending:
 
     members: list[Member]
     slots: list[int]
+    tokens: dict[int, np.ndarray]  # by slot
     count: int
     advanced: Advanced
 
@@ -113,6 +115,7 @@ class _Training:
         self.diverged: dict[str, str] = {}  # sentences, until the next pause ends the run
         self.saved_at = self.flushed_at = self.reported_at = self.read_at = now()
         self.first = True
+        self.questions = questions_of(place, members[0].corpus)
 
     def finish(self) -> dict[str, RunRecord]:
         try:
@@ -155,7 +158,9 @@ class _Training:
         if unless():  # asked last: several processes wait here for what is queued already
             return None
         advanced = self.pack.advance(batches, count)
-        return _Pending(alive, [self.pack.slot(member) for member in alive], count, advanced)
+        slots = [self.pack.slot(member) for member in alive]
+        tokens = {slot: batches[id(member)][0] for slot, member in zip(slots, alive, strict=True)}
+        return _Pending(alive, slots, tokens, count, advanced)
 
     def _read(self, pending: _Pending) -> None:
         """Waits for a dispatch and hands every run its part."""
@@ -167,7 +172,8 @@ class _Training:
                 member.record = member.record.replace(compile_seconds=took)
         for member, slot in zip(pending.members, pending.slots, strict=True):
             mine, norm = losses[slot, : pending.count], norms[slot, : pending.count]
-            member.note(Dispatched(pending.count, mine, float(norm[-1]), None if self.first else took))
+            seconds = None if self.first else took
+            member.note(Dispatched(pending.count, pending.tokens[slot], mine, float(norm[-1]), seconds))
             if not np.isfinite(norm).any():
                 sentence = f"no gradient was finite in the {pending.count} steps before step {member.at.step}"
                 self.diverged.setdefault(member.spec.run_id, sentence)
@@ -196,6 +202,9 @@ class _Training:
                     self.report(Forked(name))
             if member.at.step == member.spec.steps:
                 self._evaluate(member)
+            elif member.at.step in member.evaluations:
+                windows = member.evaluations.pop(member.at.step)
+                self._measure(member, self.pack.state_of(member).params, thinned(member.held_out, windows))
         reason = self.stopped()
         stopping = anybody(reason is not None)
         reason = reason or "stopped with another process"
@@ -220,13 +229,29 @@ class _Training:
         self.read_at = now()
 
     def _evaluate(self, member: Member) -> None:
-        started, data = now(), member.spec.data
-        windows = member.corpus.evaluation_windows(data.eval_tokens, data.sequence)
+        """At the end: on the whole held-out set and the tasks."""
         state = self.pack.state_of(member)
-        losses = self.pack.program.window_losses(state.params, windows)
+        losses = self._measure(member, state.params, member.held_out)
         member.record = member.record.replace(skipped_steps=int(state.skipped))
         member.save(state)
-        self._end(member, member.evaluated(losses, now() - started))
+        self._end(member, member.evaluated(losses.mean(axis=1, dtype=np.float64)))
+
+    def _measure(self, member: Member, params: dict[str, jax.Array], held_out: HeldOut) -> np.ndarray:
+        """Losses of every target, (windows, T) nats; what they and the tasks say goes into the store."""
+        started, at = now(), At(member.at.step, member.d_tokens, member.record.attempt)
+        tokens = 0
+
+        def losses_of(windows: np.ndarray) -> np.ndarray:
+            nonlocal tokens
+            tokens += windows[:, 1:].size
+            return self.pack.program.token_losses(params, windows)
+
+        losses = losses_of(held_out.windows)
+        measurements = list(of_text(losses, held_out, member.corpus, at))
+        if self.questions and np.isfinite(losses).all():
+            measurements += of_tasks(self.questions, member.corpus, member.spec.data.sequence, losses_of, at)
+        member.measured(measurements, forward_flops(member.spec, tokens), now() - started)
+        return losses
 
     def _end(self, member: Member, record: RunRecord) -> None:
         member.write_rows()

@@ -61,6 +61,9 @@ def train(console: Console, store: Store, settings: SweepSettings, corpus: Corpu
             layout=smallest_layout(spec, settings.mesh, launcher.devices, memory, backend),
             processes=settings.processes,
             restarts=settings.restarts,
+            evaluations=settings.evaluations,
+            tasks=settings.tasks,
+            questions=settings.questions,
         )
 
     def submit(works: Sequence[Work]) -> None:

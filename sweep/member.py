@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 
 from fitting.chips import peak_flops
+from results.measurement import Measurement
 from results.record import RunRecord, RunStatus
 from results.store import Store
 from sweep.checkpoint import Checkpoints, Progressed
 from sweep.data.corpus import Corpus
+from sweep.evaluation import steps_between
 from sweep.place import Place, Work
 from sweep.provenance import first_record
 from sweep.schedule import learning_rates, weight_decays
@@ -32,6 +36,7 @@ class Dispatched:
     """What one dispatch did to one run."""
 
     steps: int
+    tokens: np.ndarray  # (steps, B, T + 1)
     losses: np.ndarray  # (steps,) nats per token
     gradient_norm: float  # of the last step
     seconds: float | None  # None where the compilation is in it
@@ -50,7 +55,10 @@ class Member:
         self.spikes = 0
         self.speed = 0.0  # tokens per second, of the last dispatch
         self.writes = jax.process_index() == 0
+        self.held_out = corpus.held_out(self.spec.data.eval_tokens, self.spec.data.sequence)
+        self.evaluations = steps_between(self.spec, place, self.held_out)
         self.record = first_record(self.spec, place, corpus, store.read(self.spec.run_id))
+        self.first_epoch = int(self.record.unique_tokens // self.spec.batch_tokens)  # steps
 
     @functools.cached_property
     def rates(self) -> np.ndarray:
@@ -77,15 +85,19 @@ class Member:
         return state
 
     @property
+    def d_tokens(self) -> float:
+        """Seen so far."""
+        return float(self.at.step * self.spec.batch_tokens)
+
+    @property
     def left(self) -> int:
-        """Steps to the next stop: a fork or the end."""
-        stops = [step for step in self.forks if step > self.at.step]
+        """Steps to the next stop: a fork, an evaluation or the end."""
+        stops = [step for step in (*self.forks, *self.evaluations) if step > self.at.step]
         return min([*stops, self.spec.steps]) - self.at.step
 
     def batch(self, step: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(tokens, rates, decays) of the steps from `step` on."""
-        data = self.spec.data
-        tokens = self.corpus.batches(data.seed, step, count, self.spec.batch_sequences, data.sequence)
+        tokens = self.corpus.batches(self.spec.data.order, step, count, self.spec.batch_sequences)
         return tokens, self.rates[step : step + count], self.decays[step : step + count]
 
     # -- what happens to it
@@ -93,12 +105,14 @@ class Member:
     def note(self, done: Dispatched) -> None:
         """Takes over what a dispatch did: position, row of the curve, spikes."""
         timed = 0 if done.seconds is None else done.steps
-        self.at = Progressed(
-            self.at.step + done.steps,
-            self.at.seconds + (done.seconds or 0.0),
-            self.at.timed_steps + timed,
-            self.at.trunk,
-            self.at.branch_step,
+        fresh = max(0, min(done.steps, self.first_epoch - self.at.step))  # steps on text not seen before
+        self.at = dataclasses.replace(
+            self.at,
+            step=self.at.step + done.steps,
+            seconds=self.at.seconds + (done.seconds or 0.0),
+            timed_steps=self.at.timed_steps + timed,
+            code_nats=self.at.code_nats + float(done.losses[:fresh].sum(dtype=np.float64)) * self.spec.batch_tokens,
+            code_bytes=self.at.code_bytes + self.corpus.raw_bytes(done.tokens[:fresh, :, 1:]),
         )
         loss = float(np.mean(done.losses))
         if _is_spike(loss, self.recent):
@@ -110,7 +124,7 @@ class Member:
         self.rows.append(
             {
                 "step": self.at.step,
-                "tokens": float(self.at.step * self.spec.batch_tokens),
+                "tokens": self.d_tokens,
                 "loss": loss,
                 "learning_rate": float(self.rates[self.at.step - 1]),
                 "weight_decay": float(self.decays[self.at.step - 1]),
@@ -134,7 +148,10 @@ class Member:
             folder = Checkpoints(self.store.checkpoint_folder(branch.run_id))
             if folder.reached(self.at.step):
                 continue  # an earlier attempt at this run parted here, and the branch may be under way
-            folder.save(Progressed(self.at.step, trunk=self.spec.run_id, branch_step=self.at.step), state)
+            shared = dataclasses.replace(
+                self.at, seconds=0.0, timed_steps=0, trunk=self.spec.run_id, branch_step=self.at.step
+            )
+            folder.save(shared, state)
             folder.close()
         return [branch.run_id for branch in branches]
 
@@ -149,9 +166,18 @@ class Member:
 
     # -- how it ends
 
-    def evaluated(self, losses: np.ndarray, seconds: float) -> RunRecord:
-        """The final record from the held-out losses of each window, (windows,) nats per token."""
-        loss = float(losses.mean())
+    def measured(self, measurements: Sequence[Measurement], flops: float, seconds: float) -> None:
+        """Takes over an evaluation and what it cost."""
+        if self.writes:
+            self.store.write_measurements(self.spec.run_id, measurements)
+        self.record = self.record.replace(
+            eval_flops=(self.record.eval_flops or 0.0) + flops,
+            eval_seconds=(self.record.eval_seconds or 0.0) + seconds,
+        )
+
+    def evaluated(self, window_losses: np.ndarray) -> RunRecord:
+        """The final record from the mean held-out losses of each window, (windows,) nats per token."""
+        loss = float(window_losses.mean())
         if not math.isfinite(loss):
             return self.ended(RunStatus.DIVERGED, "the held-out loss was not finite")
         guessing = math.log(self.spec.architecture.vocab_size)
@@ -159,13 +185,14 @@ class Member:
             return self.ended(
                 RunStatus.DIVERGED, f"the held-out loss {loss:.3f} is above {guessing:.3f} = ln V, that of guessing"
             )
-        error = float(losses.std(ddof=1) / math.sqrt(len(losses))) if len(losses) > 1 else None
+        count = len(window_losses)
+        error = float(window_losses.std(ddof=1) / math.sqrt(count)) if count > 1 else None
         bits = loss * self.record.eval_tokens / math.log(2)
         trained = f"trained {self.spec.steps} steps"
         if self.at.trunk is not None:
             trained += f", the first {self.at.branch_step} of them as run {self.at.trunk}"
         return self.ended(RunStatus.DONE, trained).replace(
-            loss=loss, loss_se=error, bpb=bits / self.record.eval_bytes, eval_seconds=seconds
+            loss=loss, loss_se=error, bpb=bits / self.record.eval_bytes if self.record.eval_bytes else None
         )
 
     def ended(self, status: RunStatus, sentence: str) -> RunRecord:
@@ -181,6 +208,8 @@ class Member:
             last_step=at.step,
             train_loss=float(np.mean(final)) if final else None,
             spikes=self.spikes,
+            prequential_bits=at.code_nats / math.log(2),
+            prequential_bytes=at.code_bytes or None,
             seconds=at.seconds,
             tokens_per_second=speed,
             flops_per_second=self._flops_per_token * speed if speed else None,

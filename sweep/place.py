@@ -22,6 +22,9 @@ class Place:
     layout: Layout = field(default_factory=Layout)
     processes: int = 1  # that work on it together
     restarts: int = 2  # when one of several processes dies
+    evaluations: int = 1  # of one run: the last at its end, the others at a half, a quarter, … of it
+    tasks: tuple[str, ...] = ()  # bundled ones by name, "bundled" for all of them, or JSONL files
+    questions: int = 100  # of each bundled task
 
 
 @dataclass(frozen=True)
@@ -47,5 +50,5 @@ def work_from_json(fields: dict[str, Any]) -> Work:
 
 
 def place_from_json(fields: dict[str, Any]) -> Place:
-    rest: dict[str, Any] = {name: value for name, value in fields.items() if name != "layout"}
-    return Place(layout=Layout(**fields["layout"]), **rest)
+    rest: dict[str, Any] = {name: value for name, value in fields.items() if name not in ("layout", "tasks")}
+    return Place(layout=Layout(**fields["layout"]), tasks=tuple(fields["tasks"]), **rest)

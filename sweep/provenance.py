@@ -25,7 +25,8 @@ def first_record(spec: RunSpec, place: Place, corpus: Corpus, prior: RunRecord |
     import jax
 
     count = spec.architecture.count(spec.data.sequence)
-    windows = corpus.evaluation_windows(spec.data.eval_tokens, spec.data.sequence)
+    windows = corpus.held_out(spec.data.eval_tokens, spec.data.sequence).windows
+    unique = spec.data.unique_tokens or corpus.info.train_tokens
     device = jax.devices()[0]
     return RunRecord(
         run_id=spec.run_id,
@@ -64,10 +65,10 @@ def first_record(spec: RunSpec, place: Place, corpus: Corpus, prior: RunRecord |
         corpus=corpus.info.source,
         corpus_fingerprint=corpus.info.fingerprint,
         tokenizer=corpus.info.tokenizer,
-        unique_tokens=float(corpus.info.train_tokens),
-        epochs=spec.d_tokens / corpus.info.train_tokens,
+        unique_tokens=float(unique),
+        epochs=spec.d_tokens / unique,
         eval_tokens=windows[:, 1:].size,
-        eval_bytes=int(corpus.token_bytes[windows[:, 1:]].sum()),
+        eval_bytes=corpus.raw_bytes(windows[:, 1:]),
         n_params=float(count.total),
         n_params_non_embedding=float(count.non_embedding),
         n_params_active=float(count.active),

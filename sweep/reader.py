@@ -12,6 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fitting.errors import InputError
 
+MAPPINGS = ("design.axes", "design.target", "data.path", "data.mixture", "data.curriculum")  # leaves, not groups
+
 
 class Reader:
     """Typed reads of dotted keys."""
@@ -86,6 +88,16 @@ class Reader:
     def optional_whole(self, key: str, low: int, high: int) -> int | None:
         return None if self.raw(key) is None else self.whole(key, low, high)
 
+    def paths(self, key: str) -> tuple[tuple[str | None, str], ...]:
+        """(domain or None, path) of a path, a list of paths, or a mapping from domains to paths."""
+        value = self.raw(key)
+        if value is None:
+            return ()
+        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        if isinstance(plain, dict):
+            return tuple((str(name), str(path)) for name, path in plain.items())
+        return tuple((None, str(path)) for path in (plain if isinstance(plain, list) else [plain]))
+
     def mapping(self, key: str) -> dict[str, Any] | None:
         value = self.raw(key)
         if value is None:
@@ -104,7 +116,7 @@ def _shown(value: Any) -> str:
 def _leaf_keys(tree: Any, prefix: str = "") -> list[str]:
     keys = []
     for name, value in tree.items():
-        if isinstance(value, dict) and prefix + str(name) not in ("design.axes", "design.target"):
+        if isinstance(value, dict) and prefix + str(name) not in MAPPINGS:
             keys += _leaf_keys(value, f"{prefix}{name}.")
         else:
             keys.append(f"{prefix}{name}")

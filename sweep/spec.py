@@ -7,8 +7,10 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from models import Architecture
+from sweep.data.order import Mixture, Order
 
 SPEC_VERSION = 2  # raised when the same fields would train another way
 
@@ -22,6 +24,13 @@ class DataSpec:
     sequence: int  # tokens
     eval_tokens: int  # size of the fixed held-out set, rounded down to whole sequences
     seed: int  # of the data order
+    unique_tokens: int | None = None  # that the run may see, each as often as it takes; None: the whole corpus
+    curriculum: tuple[tuple[int, Mixture], ...] = ()  # (first step, mixture of domains); empty: as the corpus is
+    separator: int | None = None  # token that opens a document, where attention stops at it; None: it crosses
+
+    @property
+    def order(self) -> Order:
+        return Order(self.seed, self.sequence, self.unique_tokens, self.curriculum)
 
 
 @dataclass(frozen=True)
@@ -96,8 +105,14 @@ def spec_from_json(text: str) -> RunSpec:
         raise ValueError(f"spec version {version}; this software reads {SPEC_VERSION}")
     return RunSpec(
         architecture=Architecture(**fields.pop("architecture")),
-        data=DataSpec(**fields.pop("data")),
+        data=_data(fields.pop("data")),
         optimiser=OptimiserSpec(**fields.pop("optimiser")),
         schedule=ScheduleSpec(**fields.pop("schedule")),
         **fields,
     )
+
+
+def _data(fields: dict[str, Any]) -> DataSpec:
+    """JSON has no tuples."""
+    curriculum = [(step, tuple((name, share) for name, share in mixture)) for step, mixture in fields.pop("curriculum")]
+    return DataSpec(**fields, curriculum=tuple(curriculum))

@@ -26,6 +26,7 @@ from sweep.forecast import seal_forecast
 from sweep.launchers.local import available_cores
 from sweep.show import print_outcome, print_plan
 from sweep.spec import RunSpec
+from sweep.trained import keep_vocabulary
 
 POLL_SECONDS = 0.25
 PLAIN_WIDTH = 110  # characters
@@ -42,9 +43,10 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     corpus = _corpus(console, settings)
     specs, target = _specs(config, settings, axes, corpus, console)
     everything = [*specs, target] if target else specs
-    for sequence, tokens in {(spec.data.sequence, spec.data.eval_tokens) for spec in everything}:
-        corpus.evaluation_windows(tokens, sequence)  # refuses now what no worker could do
-        corpus.batches(0, 0, 1, 1, sequence)
+    for data in {spec.data for spec in everything}:  # refuses now what no worker could do
+        corpus.held_out(data.eval_tokens, data.sequence)
+        for step, _ in data.curriculum or [(0, ())]:
+            corpus.batches(data.order, step, 1, 1)
     records, damaged = store.records()
     for file in damaged:
         console.print(f"left out: {file.path} cannot be read ({file.reason})", markup=False)
@@ -54,6 +56,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     seconds = estimated_seconds(specs, records)
     seconds += estimated_seconds([target], records, len(available_cores())) if target else []
     print_plan(console, specs, target, held, seconds, launch.launcher_for(settings, store, len(specs)).slots)
+    keep_vocabulary(store, corpus)
     use_compile_cache()  # for the fits of this process
     try:
         grid = launch.Phase("grid", "fit", [spec for spec in missing if spec != target], len(specs))
@@ -87,7 +90,7 @@ def _check_values(config: DictConfig, settings: SweepSettings, axes: Mapping[str
     """Every value is tried on a stand-in corpus before the real one is prepared, so that a typo costs no minute."""
     from sweep.data.corpus import CorpusInfo
 
-    stand_in = CorpusInfo(settings.data.source, "-", "-", settings.data.vocab_size, 0, 0, 1, 0, 0, 1)
+    stand_in = CorpusInfo.stand_in(settings.data.source, settings.data.vocab_size)
     points = combinations({**settings.axes, **axes})
     for point in points:
         run_spec(config, point, stand_in)
@@ -109,7 +112,7 @@ def _corpus(console: Console, settings: SweepSettings) -> Corpus:
         corpus = prepare(settings.data, report)
     info = corpus.info
     console.print(
-        f"corpus {info.source} [{info.fingerprint}]: {info.documents} files, {info.train_bytes / 1e6:.1f} MB = "
+        f"corpus {info.source} [{info.fingerprint}]: {info.documents} documents, {info.train_bytes / 1e6:.1f} MB = "
         f"{info.train_tokens / 1e6:.1f}M {info.tokenizer} tokens to train on; {info.held_out_bytes / 1e6:.1f} MB "
         f"held out",
         highlight=False,

@@ -50,6 +50,7 @@ class Program:
     precision: str
     layout: Layout
     members: int | None = None  # packed runs, the leading axis of everything; None: one run, no such axis
+    separator: int | None = None  # token that opens a document, where attention stays within one
 
     def initial_state(self, seeds: int | np.ndarray) -> TrainState:
         """Of one seed, or (members,) seeds."""
@@ -67,19 +68,20 @@ class Program:
         spread = place(tokens, self.layout.batch_sharding(1 + packed))
         return _compiled(self).advance(state, spread, rates, decays, np.int32(count))
 
-    def window_losses(self, params: dict[str, jax.Array], windows: np.ndarray) -> np.ndarray:
-        """Mean loss of each window (windows, T + 1) of one run, in nats per token: (windows,) float64."""
+    def token_losses(self, params: dict[str, jax.Array], windows: np.ndarray) -> np.ndarray:
+        """Loss of every target of windows (windows, T + 1) of one run, in nats: (windows, T) float32."""
         single = dataclasses.replace(self, members=None)
         total, at_once = len(windows), -(-EVAL_WINDOWS_AT_ONCE // self.layout.batch_parts) * self.layout.batch_parts
         padded = np.resize(windows, (-(-total // at_once) * at_once, windows.shape[1]))
         blocks = place(padded.reshape(-1, at_once, windows.shape[1]), self.layout.batch_sharding(1))
-        return np.asarray(_compiled(single).evaluate(params, blocks), dtype=np.float64).reshape(-1)[:total]
+        losses = np.asarray(_compiled(single).evaluate(params, blocks))
+        return losses.reshape(-1, windows.shape[1] - 1)[:total]
 
 
 def program_for(spec: RunSpec, layout: Layout | None = None, members: int | None = None) -> Program:
     """Runs that differ only in what is handed over at run time (rate, decay, seed, horizon) share a program."""
     timeless = dataclasses.replace(spec.optimiser, learning_rate=0.0, weight_decay=0.0, decay_tokens=0.0)
-    return Program(spec.architecture, timeless, spec.precision, layout or Layout(), members)
+    return Program(spec.architecture, timeless, spec.precision, layout or Layout(), members, spec.data.separator)
 
 
 def pad_dispatch(array: np.ndarray) -> np.ndarray:
@@ -97,7 +99,7 @@ class _Compiled(NamedTuple):
 def _compiled(program: Program) -> _Compiled:
     initial = functools.partial(_initial_state, program)
     advance = functools.partial(_advance, program)
-    evaluate = functools.partial(_window_losses, program)
+    evaluate = functools.partial(_token_losses, program)
     if program.members is not None:
         initial, advance = jax.vmap(initial), jax.vmap(advance, in_axes=(0, 0, 0, 0, None))
     state = state_shardings(program)
@@ -138,7 +140,7 @@ def _objective(program: Program, params: dict[str, jax.Array], tokens: jax.Array
     a, layout = program.architecture, program.layout
     computing = {name: value.astype(program.precision) for name, value in params.items()}
     tokens = tokens.astype(jnp.int32)
-    left = hidden(a, computing, tokens[:, :-1], layout.remat, layout.batch_sharding(0))
+    left = hidden(a, computing, tokens[:, :-1], layout.remat, layout.batch_sharding(0), program.separator)
     objective, ce = training_loss(
         left.hidden_BxTxD, head(computing), tokens[:, 1:], logit_multiplier(a), program.optimiser.z_loss
     )
@@ -189,14 +191,13 @@ def _advance(
     return jax.lax.fori_loop(0, count, step, (state, Advanced(empty, empty)))
 
 
-def _window_losses(program: Program, params: dict[str, jax.Array], blocks: jax.Array) -> jax.Array:
+def _token_losses(program: Program, params: dict[str, jax.Array], blocks: jax.Array) -> jax.Array:
     a, layout = program.architecture, program.layout
     computing = {name: value.astype(program.precision) for name, value in params.items()}
 
     def one(windows):
         windows = windows.astype(jnp.int32)
-        left = hidden(a, computing, windows[:, :-1], spread=layout.batch_sharding(0))
-        losses = token_losses(left.hidden_BxTxD, head(computing), windows[:, 1:], logit_multiplier(a))
-        return losses.mean(axis=-1)
+        left = hidden(a, computing, windows[:, :-1], spread=layout.batch_sharding(0), separator=program.separator)
+        return token_losses(left.hidden_BxTxD, head(computing), windows[:, 1:], logit_multiplier(a))
 
     return jax.lax.map(one, blocks)

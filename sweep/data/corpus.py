@@ -1,89 +1,298 @@
-"""A prepared corpus: token arrays on disk, their fingerprint, and batches as a pure function of (seed, step)."""
+"""A prepared corpus: token shards on disk, what is known of them, and batches as a pure function of (order, step)."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fitting.errors import InputError
+from sweep.data.order import Order, chosen_windows
+from sweep.data.tokenizers import Tokenizer, load, token_dtype
+
+MANIFEST = "manifest.json"
+FORMAT = 2  # raised when the same documents would give other files
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of tokens, little-endian, without a header; beside it NAME.documents, where each document starts."""
+
+    file: str
+    domain: str
+    split: str  # "train" or "held_out"
+    tokens: int
+    documents: int
+    bytes: int  # raw, of its documents
+    sha256: str
 
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What is known of a corpus without opening its arrays; written beside them as JSON."""
+    """What is known of a corpus without opening its shards; the manifest."""
 
-    source: str
-    fingerprint: str  # SHA-256 (16 hex digits) over names, contents, tokenizer and split
+    source: str  # format
+    fingerprint: str  # SHA-256 (16 hex digits) over tokenizer and shards
     tokenizer: str  # such as "bpe-1024"
+    tokenizer_kind: str
+    tokenizer_fingerprint: str
     vocab_size: int
-    documents: int
-    train_bytes: int
+    separator: int | None  # token that opens every document
+    documents: int  # kept
+    duplicates: int  # left out: the same content as another
+    skipped: int  # left out: no text, or empty
+    train_bytes: int  # 0 where the vocabulary is unknown
     train_tokens: int
     held_out_documents: int
     held_out_bytes: int
     held_out_tokens: int
+    byte_ratio: float  # raw bytes / bytes that the tokens stand for: 1 unless a normaliser rewrote the text
+    entropy: tuple[float, float] | None  # nats of a window's first target and of the others, where known exactly
+    sources: tuple[str, ...]  # names of files and folders, without their places
+    signature: str  # of what it was prepared from
+    shards: tuple[Shard, ...]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(shard.domain for shard in self.shards))
+
+    def held_out_windows(self, length: int) -> int:
+        """Of `length` targets."""
+        return sum(max(0, shard.tokens - 1) // length for shard in self.shards if shard.split == "held_out")
+
+    @staticmethod
+    def stand_in(source: str, vocab_size: int) -> CorpusInfo:
+        """As large as any: what settings are tried on before the real one is prepared."""
+        shards = tuple(Shard("-", "-", split, 2**62, 1, 2**62, "-") for split in ("train", "held_out"))
+        sizes = {"train_bytes": 2**62, "train_tokens": 2**62, "held_out_bytes": 2**62, "held_out_tokens": 2**62}
+        return CorpusInfo(
+            source=source,
+            fingerprint="-",
+            tokenizer="-",
+            tokenizer_kind="none",
+            tokenizer_fingerprint="-",
+            vocab_size=vocab_size,
+            separator=0,
+            documents=2,
+            duplicates=0,
+            skipped=0,
+            held_out_documents=1,
+            byte_ratio=1.0,
+            entropy=None,
+            sources=(),
+            signature="",
+            shards=shards,
+            **sizes,
+        )
+
+    @property
+    def is_stand_in(self) -> bool:
+        return self.signature == ""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The fixed windows that every run of a sweep is judged on."""
+
+    windows: np.ndarray  # (windows, length + 1) tokens
+    domain: np.ndarray  # (windows,) number of the domain
+    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Train and held-out streams: documents joined by the separator token."""
+    """Opened for reading; shards are mapped, never loaded whole."""
 
     info: CorpusInfo
     folder: Path
 
     @staticmethod
     def open(folder: Path) -> Corpus:
-        info = CorpusInfo(**json.loads((folder / "corpus.json").read_text()))
+        """Raises InputError where a shard is not as it was prepared (by size; `verify` reads everything)."""
+        info = read_manifest(folder)
+        for shard in info.shards:
+            size = _size(folder / shard.file)
+            expected = shard.tokens * token_dtype(info.vocab_size).itemsize
+            if size != expected:
+                found = "is missing" if size is None else f"has {size:,} bytes instead of {expected:,}"
+                raise InputError(
+                    f"corpus {folder}: {shard.file} {found}; it changed since it was prepared. Prepare it again"
+                )
         return Corpus(info, folder)
 
-    @functools.cached_property
-    def train(self) -> np.ndarray:
-        return np.load(self.folder / "train.npy", mmap_mode="r")
-
-    @functools.cached_property
-    def held_out(self) -> np.ndarray:
-        return np.load(self.folder / "held_out.npy", mmap_mode="r")
+    def verify(self) -> None:
+        """Raises InputError naming the first shard whose content is not that of the manifest."""
+        for shard in self.info.shards:
+            with (self.folder / shard.file).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != shard.sha256:
+                raise InputError(
+                    f"corpus {self.folder}: {shard.file} has SHA-256 {found[:16]}, prepared as {shard.sha256[:16]}; it "
+                    f"changed since. Prepare it again"
+                )
 
     @functools.cached_property
     def token_bytes(self) -> np.ndarray:
-        """Raw bytes that each token stands for, (vocabulary,); the separator stands for none."""
+        """Raw bytes that each token stands for, (vocabulary,); special tokens stand for none."""
         return np.load(self.folder / "token_bytes.npy")
 
-    def batches(self, seed: int, first_step: int, steps: int, batch: int, length: int) -> np.ndarray:
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        known = self.info
+        return load(self.folder, known.tokenizer_kind, known.tokenizer, known.separator, known.vocab_size)
+
+    def raw_bytes(self, tokens: np.ndarray) -> int:
+        """That these tokens stand for; 0 where the vocabulary is unknown."""
+        return round(float(self.token_bytes[tokens].sum()) * self.info.byte_ratio)
+
+    def entropy(self, length: int) -> float | None:
+        """Nats per token that no model of windows of `length` targets goes below; None where nobody knows."""
+        if self.info.entropy is None:
+            return None
+        first, rest = self.info.entropy
+        return (first + (length - 1) * rest) / length
+
+    def streams(self, split: str) -> list[Stream]:
+        """One a domain that has tokens in this split."""
+        return self._train if split == "train" else self._held_out
+
+    @functools.cached_property
+    def _train(self) -> list[Stream]:
+        return _streams(self.folder, self.info, "train")
+
+    @functools.cached_property
+    def _held_out(self) -> list[Stream]:
+        return _streams(self.folder, self.info, "held_out")
+
+    def batches(self, order: Order, first_step: int, steps: int, batch: int) -> np.ndarray:
         """Tokens (steps, batch, length + 1) of steps first_step, …: a pure function of its arguments.
 
-        The stream is cut into windows of `length` targets; every epoch visits each window once, in an order drawn
-        from (seed, epoch). Step s takes windows s*batch .. s*batch + batch - 1 of that endless sequence.
+        Step s takes positions s * batch .. s * batch + batch - 1 of the endless sequence of windows.
         """
-        windows = (len(self.train) - 1) // length
-        if windows < 1:
+        positions = np.arange(first_step * batch, (first_step + steps) * batch)
+        windows = [(stream.domain, stream.windows(order.length)) for stream in self.streams("train")]
+        if not sum(count for _, count in windows):
             raise InputError(
-                f"data.sequence is {length}; the training split has {len(self.train)} tokens. Give a larger corpus"
+                f"data.sequence is {order.length}; the training split has {self.info.train_tokens} tokens. Give a "
+                f"larger corpus or shorter sequences"
             )
-        position = np.arange(first_step * batch, (first_step + steps) * batch)
-        chosen = np.empty(len(position), dtype=np.int64)
-        for epoch in np.unique(position // windows):
-            here = position // windows == epoch
-            chosen[here] = _window_order(windows, seed, int(epoch))[position[here] % windows]
-        tokens = self.train[(chosen * length)[:, None] + np.arange(length + 1)]
-        return tokens.reshape(steps, batch, length + 1)
+        chosen = chosen_windows(order, windows, positions, batch)
+        out = _take(self.streams("train"), chosen, order.length, token_dtype(self.info.vocab_size))
+        return out.reshape(steps, batch, order.length + 1)
 
-    def evaluation_windows(self, tokens: int, length: int) -> np.ndarray:
-        """Fixed windows (windows, length + 1), evenly spaced over the held-out stream, about `tokens` targets."""
-        available = (len(self.held_out) - 1) // length
-        wanted = max(1, tokens // length)
+    def held_out(self, tokens: int, length: int) -> HeldOut:
+        """About `tokens` targets, evenly spaced over the held-out documents of all domains."""
+        streams = self.streams("held_out")
+        counts = [stream.windows(length) for stream in streams]
+        available, wanted = sum(counts), max(1, tokens // length)
         if available < 1:
             raise InputError(
-                f"data.sequence is {length}; the held-out split has {len(self.held_out)} tokens. Give a larger corpus"
+                f"data.sequence is {length}; the held-out split has {self.info.held_out_tokens} tokens. Give a larger "
+                f"corpus or shorter sequences"
             )
         chosen = np.unique(np.linspace(0, available - 1, min(wanted, available)).astype(np.int64))
-        return self.held_out[(chosen * length)[:, None] + np.arange(length + 1)]
+        domain = np.searchsorted(np.cumsum(counts), chosen, side="right")
+        windows = _take(streams, chosen, length, token_dtype(self.info.vocab_size))
+        return HeldOut(windows, domain, tuple(stream.domain for stream in streams))
+
+    def held_out_text(self, limit: int) -> list[bytes]:
+        """Held-out documents, from the beginning of each domain, about `limit` bytes in all."""
+        if self.info.separator is None or not self.token_bytes.any():
+            return []
+        streams, texts = self.streams("held_out"), []
+        for stream in streams:
+            budget = limit / len(streams)
+            for document in stream.documents(self.info.separator):
+                texts.append(self.tokenizer.text(document))
+                budget -= len(texts[-1])
+                if budget <= 0:
+                    break
+        return texts
 
 
-@functools.lru_cache(maxsize=4)
-def _window_order(windows: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch, 0x0DDE]).permutation(windows)
+@dataclass(frozen=True)
+class Stream:
+    """The shards of one domain and split. Windows never cross from one shard to the next."""
+
+    domain: str
+    shards: tuple[np.ndarray, ...]
+
+    def windows(self, length: int) -> int:
+        return sum(max(0, len(shard) - 1) // length for shard in self.shards)
+
+    def take(self, chosen: np.ndarray, length: int, out: np.ndarray) -> None:
+        """Fills out (windows, length + 1) with windows of these numbers."""
+        counts = np.asarray([max(0, len(shard) - 1) // length for shard in self.shards])
+        ends = np.cumsum(counts)
+        at = np.searchsorted(ends, chosen, side="right")
+        for number in np.unique(at):
+            here = at == number
+            first = (chosen[here] - (ends[number] - counts[number])) * length
+            out[here] = self.shards[number][first[:, None] + np.arange(length + 1)]
+
+    def documents(self, separator: int):
+        for shard in self.shards:
+            for piece in np.split(shard, np.flatnonzero(shard[: 2**24] == separator)):
+                if len(piece) > 1:
+                    yield piece[1:]
+
+
+def read_manifest(folder: Path) -> CorpusInfo:
+    """Raises InputError where there is none, or one of another format."""
+    file = folder / MANIFEST
+    try:
+        fields = json.loads(file.read_text())
+        found = fields.pop("format")
+        if found != FORMAT:
+            raise InputError(f"corpus {folder} has format {found}; this software reads {FORMAT}. Prepare it again")
+        fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
+        fields["sources"] = tuple(fields["sources"])
+        fields["entropy"] = None if fields["entropy"] is None else tuple(fields["entropy"])
+        return CorpusInfo(**fields)
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no prepared corpus ({MANIFEST} is missing); prepare one there first"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{file} cannot be read: {words}. Prepare the corpus again") from None
+
+
+def manifest_text(info: CorpusInfo) -> str:
+    return json.dumps({"format": FORMAT, **dataclasses.asdict(info)}, indent=1) + "\n"
+
+
+def _streams(folder: Path, info: CorpusInfo, split: str) -> list[Stream]:
+    dtype = token_dtype(info.vocab_size)
+    found: dict[str, list[np.ndarray]] = {}
+    for shard in info.shards:
+        if shard.split == split and shard.tokens:
+            # A plain view: fancy indexing of np.memmap itself pays for its subclass.
+            found.setdefault(shard.domain, []).append(np.asarray(np.memmap(folder / shard.file, dtype, mode="r")))
+    return [Stream(domain, tuple(shards)) for domain, shards in found.items()]
+
+
+def _take(streams: Sequence[Stream], chosen: np.ndarray, length: int, dtype: np.dtype) -> np.ndarray:
+    out = np.empty((len(chosen), length + 1), dtype=dtype)
+    counts = np.asarray([stream.windows(length) for stream in streams])
+    ends = np.cumsum(counts)
+    at = np.searchsorted(ends, chosen, side="right")
+    for number in np.unique(at):
+        here = at == number
+        part = np.empty((int(here.sum()), length + 1), dtype=dtype)
+        streams[number].take(chosen[here] - (ends[number] - counts[number]), length, part)
+        out[here] = part
+    return out
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None

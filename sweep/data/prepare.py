@@ -1,141 +1,245 @@
-"""From a data setting to a prepared corpus in the cache: gathered, split, tokenised and fingerprinted once."""
+"""From a data setting to a prepared corpus: parts encoded side by side, assembled once, resumed after any kill."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-
-import numpy as np
 
 from fitting.cache import cache_folder
 from fitting.errors import InputError
-from sweep.data.corpus import Corpus, CorpusInfo
-from sweep.data.documents import Document, python_source, text_files
-from sweep.data.tokenizer import BYTES_VOCAB, bytes_tokenizer, train_bpe
+from sweep.data import sources, tokenizers
+from sweep.data.assemble import assemble
+from sweep.data.corpus import FORMAT, MANIFEST, Corpus, read_manifest
+from sweep.data.encode import encode_part, is_encoded
+from sweep.data.settings import DataSettings
+from sweep.data.sources.formats import TOKENISED, formats
+from sweep.data.sources.part import Part, is_held_out
+from sweep.data.sources.synthetic import process
+from sweep.data.tokenizers import Tokenizer
+from sweep.data.tokenizers.library import Library
 
-FORMAT = 1  # raised when the same documents would give other tokens
-ENCODE_AT_ONCE = 2_000_000  # bytes between two progress reports
-SMALLEST_BPE, LARGEST_VOCAB = 258, 65_536  # all bytes and the separator; uint16
+Report = Callable[[str, float], None]
+
+ALONE_BYTES = 8_000_000  # below, one process is done before others have started
+SAMPLE_BYTES = 8_000_000  # of text for a BPE: more changes the merges of a small vocabulary little (assumption)
+SAMPLED_PARTS = 64
 
 
-@dataclass(frozen=True)
-class DataSettings:
-    """Which text, which tokens; from conf/data/."""
+def prepare(
+    settings: DataSettings,
+    report: Report = lambda words, share: None,
+    out: Path | None = None,
+    workers: int | None = None,
+) -> Corpus:
+    """The corpus of these settings in `out`, or in the cache; at once where it is there already.
 
-    source: str  # "python_source" or "text"
-    path: str | None  # folder, for "text"
-    tokenizer: str  # "bpe" or "bytes"
-    vocab_size: int  # for "bpe"
-
-
-def prepare(settings: DataSettings, report: Callable[[str, float], None] = lambda words, share: None) -> Corpus:
-    """The corpus of these settings, from the cache where it is there. `report(words, share done)` shows progress."""
-    if settings.tokenizer not in ("bpe", "bytes"):
-        raise InputError(f"data.tokenizer is {settings.tokenizer!r}; allowed are bpe and bytes")
-    if settings.tokenizer == "bpe" and not SMALLEST_BPE <= settings.vocab_size <= LARGEST_VOCAB:
-        raise InputError(
-            f"data.vocab_size is {settings.vocab_size}; allowed for bpe is {SMALLEST_BPE} to {LARGEST_VOCAB}"
-        )
-    report("reading files", 0.0)
-    documents = _gather(settings)
-    held_out = [document for document in documents if document.held_out]
-    train = [document for document in documents if not document.held_out]
-    if not held_out or not train:
-        raise InputError(
-            f"data source {settings.source!r} has {len(documents)} files, {len(held_out)} of them held out; both "
-            f"splits need one at least. Give more files (1 in 20 is held out, by the hash of its name)"
-        )
-    fingerprint = _fingerprint(settings, documents)
-    folder = cache_folder() / "corpus" / fingerprint
-    if not (folder / "corpus.json").exists():
-        _write(settings, train, held_out, fingerprint, folder, report)
+    `report(words, share done)` shows progress. A kill at any moment loses the parts under way, nothing else; the same
+    call goes on. Raises InputError.
+    """
+    if settings.source == "prepared":
+        if len(settings.paths) != 1:
+            raise InputError("data.path is not set; data=prepared needs the folder of one prepared corpus")
+        return Corpus.open(Path(settings.paths[0][1]).expanduser())
+    report("listing files", 0.0)
+    parts = sources.parts(settings)
+    _check_tokenizer(settings)
+    signature = _signature(settings, parts)
+    folder = (out or cache_folder() / "corpus" / signature).absolute()
+    if not _is_done(folder, signature):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            if not _is_done(folder, signature):  # another process may have been faster
+                _prepare(settings, parts, folder, signature, report, workers or _cores())
+    report("corpus ready", 1.0)
     return Corpus.open(folder)
 
 
-def _gather(settings: DataSettings) -> list[Document]:
-    if settings.source == "python_source":
-        return python_source()
-    if settings.source == "text":
-        if settings.path is None:
-            raise InputError("data.path is not set; data=text needs a folder, such as data.path=my_texts")
-        return text_files(settings.path)
-    raise InputError(f"data.source is {settings.source!r}; allowed are python_source and text")
+def _check_tokenizer(settings: DataSettings) -> None:
+    """Raises InputError for a setting that cannot be, before anything is read."""
+    tokenised = {name for name in formats(settings) if name in TOKENISED}
+    if tokenised and settings.tokenizer in ("bpe", "bytes"):
+        raise InputError(
+            f"data.tokenizer is {settings.tokenizer!r} and the source is tokenised already; allowed are none, and the "
+            f"path of the vocabulary that it was made with"
+        )
+    tokenizers.named(settings.tokenizer, settings.vocab_size, settings.separator, lambda: [b"the"])
 
 
-def _fingerprint(settings: DataSettings, documents: list[Document]) -> str:
-    vocab_size = settings.vocab_size if settings.tokenizer == "bpe" else BYTES_VOCAB
-    digest = hashlib.sha256(f"{FORMAT} {settings.tokenizer} {vocab_size}".encode())
-    for document in documents:
-        digest.update(f"\n{document.name}\n".encode())
-        digest.update(hashlib.sha256(document.text).digest())
+def _signature(settings: DataSettings, parts: Sequence[Part]) -> str:
+    """SHA-256 (16 hex digits) of the format, the settings, and name, size and time of every file."""
+    digest = hashlib.sha256(f"{FORMAT} {settings}\n".encode())
+    for part in parts:
+        digest.update(f"{part}\n".encode())
+    path = Path(settings.tokenizer.partition("#")[0]).expanduser()
+    if path.is_file():
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _write(
-    settings: DataSettings,
-    train: list[Document],
-    held_out: list[Document],
-    fingerprint: str,
-    folder: Path,
-    report: Callable[[str, float], None],
+def _is_done(folder: Path, signature: str) -> bool:
+    """Raises InputError where the folder holds something else."""
+    if not folder.exists():
+        return False
+    if (folder / MANIFEST).exists():
+        info = read_manifest(folder)
+        if info.signature == signature:
+            return True
+        raise InputError(
+            f"{folder} holds corpus {info.fingerprint}, which was prepared from other files or settings; give another "
+            f"folder, or remove it"
+        )
+    if any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty and holds no corpus; give another folder")
+    folder.rmdir()
+    return False
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Generator[None]:
+    """One process prepares, others wait; the lock of a killed one is gone with it."""
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _prepare(
+    settings: DataSettings, parts: list[Part], folder: Path, signature: str, report: Report, workers: int
 ) -> None:
-    """Everything into a temporary folder, then one rename: half-written corpora are never seen."""
-    train_texts = [document.text for document in train]
-    held_out_texts = [document.text for document in held_out]
-    report("training the tokenizer", 0.05)
-    tokenizer = bytes_tokenizer() if settings.tokenizer == "bytes" else train_bpe(train_texts, settings.vocab_size)
-    total, done, streams = sum(map(len, train_texts + held_out_texts)), 0, []
-    for texts in (train_texts, held_out_texts):
-        parts = []
-        for chunk in _chunks(texts):
-            report(f"encoding {total / 1e6:.0f} MB of text", 0.2 + 0.8 * done / total)
-            parts.append(tokenizer.encode(chunk)[:-1])  # the closing separator opens the next chunk
-            done += sum(map(len, chunk))
-        streams.append(np.concatenate([*parts, np.zeros(1, dtype=np.uint16)]))
-    info = CorpusInfo(
-        source=settings.source,  # no path: the same text elsewhere is the same corpus
-        fingerprint=fingerprint,
-        tokenizer=tokenizer.name,
-        vocab_size=tokenizer.vocab_size,
-        documents=len(train) + len(held_out),
-        train_bytes=sum(map(len, train_texts)),
-        train_tokens=len(streams[0]),
-        held_out_documents=len(held_out),
-        held_out_bytes=sum(map(len, held_out_texts)),
-        held_out_tokens=len(streams[1]),
-    )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    work = folder.parent / f".{folder.name}.{signature}.work"
+    work.mkdir(exist_ok=True)
+    report("reading the tokenizer" if settings.tokenizer != "bpe" else "training the tokenizer", 0.0)
+    tokenizer = _tokenizer(settings, parts, work)
+    stems = [work / f"part-{number:06d}" for number in range(len(parts))]
+    _encode(settings, tokenizer, parts, stems, report, workers)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
     try:
-        np.save(temporary / "train.npy", streams[0])
-        np.save(temporary / "held_out.npy", streams[1])
-        np.save(temporary / "token_bytes.npy", tokenizer.token_bytes())
-        if tokenizer.bpe is not None:
-            (temporary / "tokenizer.json").write_text(tokenizer.bpe)
-        (temporary / "corpus.json").write_text(json.dumps(dataclasses.asdict(info), indent=2))
+        facts = {
+            "source": settings.source,
+            "sources": tuple(dict.fromkeys(Path(path.rstrip("/")).name for _, path in settings.paths)),
+            "signature": signature,
+            "entropy": _entropy(settings),
+        }
+        assemble(
+            parts, stems, tokenizer, temporary, facts, lambda share: report("assembling shards", 0.95 + 0.05 * share)
+        )
+        os.chmod(temporary, 0o755)
         os.replace(temporary, folder)
-    except OSError:
-        if not (folder / "corpus.json").exists():  # else another process was faster, with the same content
-            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    report("corpus ready", 1.0)
+    shutil.rmtree(work, ignore_errors=True)
 
 
-def _chunks(texts: list[bytes]):
-    chunk, size = [], 0
-    for text in texts:
-        chunk.append(text)
-        size += len(text)
-        if size >= ENCODE_AT_ONCE:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+def _entropy(settings: DataSettings) -> tuple[float, float] | None:
+    if settings.source != "synthetic":
+        return None
+    known = process(settings.vocab_size, settings.synthetic_seed)
+    return known.entropy_first, known.entropy_rest
+
+
+def _tokenizer(settings: DataSettings, parts: Sequence[Part], work: Path) -> Tokenizer:
+    """A vocabulary trained here is kept beside the parts that were encoded with it."""
+    kept = work / "tokenizer.json"
+    if settings.tokenizer == "bpe" and kept.exists():
+        fields = json.loads(kept.read_text())
+        return Library(**fields)
+    made = tokenizers.named(
+        settings.tokenizer, settings.vocab_size, settings.separator, lambda: _sample(settings, parts)
+    )
+    if settings.tokenizer == "bpe":
+        assert dataclasses.is_dataclass(made)
+        assert not isinstance(made, type)
+        kept.with_suffix(".tmp").write_text(json.dumps(dataclasses.asdict(made)))
+        os.replace(kept.with_suffix(".tmp"), kept)
+    return made
+
+
+def _sample(settings: DataSettings, parts: Sequence[Part]) -> list[bytes]:
+    """Training documents from the beginnings of evenly spaced parts."""
+    import numpy as np
+
+    chosen = [parts[int(i)] for i in np.unique(np.linspace(0, len(parts) - 1, min(SAMPLED_PARTS, len(parts))))]
+    texts: list[bytes] = []
+    for part in chosen:
+        size = 0
+        for document in sources.read(settings, part):
+            if document is None or document.text is None or part.held_out:
+                continue
+            if is_held_out(np.frombuffer(document.digest, "<u8")[:1])[0]:
+                continue
+            texts.append(document.text)
+            size += len(document.text)
+            if size >= SAMPLE_BYTES / len(chosen):
+                break
+    if not texts:
+        raise InputError("the source holds no UTF-8 text to train a vocabulary on; give text, Markdown or code")
+    return texts
+
+
+def _encode(
+    settings: DataSettings,
+    tokenizer: Tokenizer,
+    parts: Sequence[Part],
+    stems: Sequence[Path],
+    report: Report,
+    workers: int,
+) -> None:
+    """Every part that is not encoded yet; progress by weight."""
+    left = [number for number, stem in enumerate(stems) if not is_encoded(stem)]
+    total = sum(part.weight for part in parts) or 1
+    done = total - sum(parts[number].weight for number in left)
+    words = f"encoding {total / 1e6:,.0f} MB" if total > 1e6 else "encoding"
+
+    def finished(number: int) -> None:
+        nonlocal done
+        done += parts[number].weight
+        report(words, 0.05 + 0.9 * done / total)
+
+    report(words, 0.05 + 0.9 * done / total)
+    weight = sum(parts[number].weight for number in left)
+    if workers == 1 or len(left) == 1 or 1000 < weight < ALONE_BYTES:
+        for number in left:
+            encode_part(settings, tokenizer, parts[number], stems[number])
+            finished(number)
+        return
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(workers, context, _one_thread) as pool:
+            futures = {
+                pool.submit(encode_part, settings, tokenizer, parts[number], stems[number]): number for number in left
+            }
+            waiting = set(futures)
+            try:
+                while waiting:
+                    ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        future.result()
+                        finished(futures[future])
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    except BrokenProcessPool:
+        raise InputError(
+            "a process that encoded a part was killed, perhaps for want of memory; what is done is kept. Run the same "
+            "command again, with fewer workers"
+        ) from None
+
+
+def _one_thread() -> None:
+    """Processes are the parallelism: libraries that start threads of their own keep to one."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["RAYON_NUM_THREADS"] = "1"

@@ -1,0 +1,119 @@
+"""The data group of a composed configuration: which corpus, and how a run reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fitting.errors import InputError
+from sweep.data.corpus import CorpusInfo
+from sweep.data.order import Mixture
+from sweep.data.settings import DataSettings
+from sweep.reader import Reader
+from sweep.spec import DataSpec
+
+EVAL_TOKENS = 65_536  # or the whole held-out split where that is smaller
+MIXTURE_SUM = 1e-6  # by which the shares of a mixture may miss 1
+
+
+def data_settings(read: Reader) -> DataSettings:
+    """Raises InputError naming the first field that is wrong."""
+    return DataSettings(
+        source=read.text("data.source"),
+        paths=read.paths("data.path"),
+        held_out_paths=tuple(path for _, path in read.paths("data.held_out_path")),
+        tokenizer=read.text("data.tokenizer"),
+        vocab_size=read.whole("data.vocab_size", 2, 2**24),
+        separator=read.optional_text("data.separator"),
+        column=read.text("data.column"),
+        domain_column=read.optional_text("data.domain_column"),
+        split=read.text("data.split"),
+        synthetic_tokens=read.whole("data.synthetic_tokens", 1, 10**13),
+        synthetic_seed=read.whole("data.synthetic_seed", 0, 2**31 - 1),
+    )
+
+
+def data_spec(read: Reader, corpus: CorpusInfo, sequence: int, d_tokens: int) -> DataSpec:
+    """What a run of `d_tokens` reads. Raises InputError where the corpus does not hold it."""
+    return DataSpec(
+        corpus=corpus.source,
+        fingerprint=corpus.fingerprint,
+        sequence=sequence,
+        eval_tokens=_eval_tokens(read, corpus, sequence),
+        seed=read.whole("data.seed", 0, 2**31 - 1),
+        unique_tokens=_unique_tokens(read, corpus, sequence, d_tokens),
+        curriculum=_curriculum(read, corpus),
+        separator=_separator(read, corpus),
+    )
+
+
+def _eval_tokens(read: Reader, corpus: CorpusInfo, sequence: int) -> int:
+    available = corpus.held_out_windows(sequence) * sequence
+    asked = read.optional_whole("data.eval_tokens", sequence, 10**12)
+    if asked is None:
+        return max(sequence, min(EVAL_TOKENS, available))
+    if asked > available > 0:
+        raise InputError(
+            f"data.eval_tokens is {asked:,}; the held-out split has {available:,} tokens in windows of {sequence}. Set "
+            f"it to that or less, or to null for what there is"
+        )
+    return asked
+
+
+def _unique_tokens(read: Reader, corpus: CorpusInfo, sequence: int, d_tokens: int) -> int | None:
+    asked = read.optional_whole("data.unique_tokens", 1, 10**15)
+    epochs = read.number("data.max_epochs", 1.0, 1e9)
+    if asked is not None and not sequence <= asked <= corpus.train_tokens:
+        raise InputError(
+            f"data.unique_tokens is {asked:,}; allowed is data.sequence {sequence} to the {corpus.train_tokens:,} of "
+            f"the training split"
+        )
+    unique = asked or corpus.train_tokens
+    if d_tokens > epochs * unique:
+        raise InputError(
+            f"data.tokens is {d_tokens:,}, {d_tokens / unique:.2f} epochs of {unique:,} unique tokens; data.max_epochs "
+            f"is {epochs:g}. Raise it to let text repeat, or give more text"
+        )
+    return asked
+
+
+def _curriculum(read: Reader, corpus: CorpusInfo) -> tuple[tuple[int, Mixture], ...]:
+    """data.mixture from the first step on, or data.curriculum: {step: mixture}."""
+    mixture, stages = read.mapping("data.mixture"), read.mapping("data.curriculum")
+    if mixture is not None and stages is not None:
+        raise InputError(
+            "data.mixture and data.curriculum are both set; a curriculum says every mixture, from step 0 on"
+        )
+    if stages is None:
+        return () if mixture is None else ((0, _mixture("data.mixture", mixture, corpus)),)
+    made = []
+    for step, shares in stages.items():
+        if not step.isdigit() or not isinstance(shares, dict):
+            raise InputError(f"data.curriculum holds {step}: {shares}; allowed are steps, such as {{0: {{web: 1}}}}")
+        made.append((int(step), _mixture(f"data.curriculum[{step}]", shares, corpus)))
+    made.sort()
+    if not made or made[0][0] != 0:
+        raise InputError("data.curriculum does not begin at step 0; say which mixture the run begins with")
+    return tuple(made)
+
+
+def _mixture(key: str, shares: dict[str, Any], corpus: CorpusInfo) -> Mixture:
+    unknown = [] if corpus.is_stand_in else sorted({str(name) for name in shares} - set(corpus.domains))
+    if unknown:
+        raise InputError(f"{key} names {', '.join(unknown)}; the domains of the corpus are {', '.join(corpus.domains)}")
+    for name, share in shares.items():
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+            raise InputError(f"{key} has {name}: {share}; allowed is a share from 0 to 1")
+    total = sum(shares.values())
+    if abs(total - 1) > MIXTURE_SUM:
+        raise InputError(f"{key} adds up to {total:g}; shares of a mixture add up to 1")
+    return tuple(sorted((str(name), float(share)) for name, share in shares.items() if share > 0))
+
+
+def _separator(read: Reader, corpus: CorpusInfo) -> int | None:
+    if read.boolean("data.cross_documents"):
+        return None
+    if corpus.separator is None:
+        raise InputError(
+            "data.cross_documents is false and the corpus has no separator token; attention cannot tell documents apart"
+        )
+    return corpus.separator

@@ -1,0 +1,116 @@
+"""What is measured of a model on held-out text and tasks, when, and what does it cost?"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from results.measurement import Measurement
+from sweep.data.corpus import Corpus, HeldOut
+from sweep.place import Place
+from sweep.spec import RunSpec
+from sweep.tasks import bundled_questions, read_questions, score
+from sweep.tasks.bundled.choose import NAMES
+from sweep.tasks.question import Question
+
+COST_SHARE = 0.03  # of a run's FLOPs, for all evaluations before its end together
+FEWEST_WINDOWS = 8  # of one of them
+FORWARD_SHARE = 1 / 3  # of a training token's FLOPs
+TASK_TEXT = 4_000_000  # bytes of held-out documents that questions are made of
+
+
+@dataclasses.dataclass(frozen=True)
+class At:
+    """Where a run stands when it is evaluated."""
+
+    step: int
+    d_tokens: float
+    attempt: int
+
+
+def steps_between(spec: RunSpec, place: Place, held_out: HeldOut) -> dict[int, int]:
+    """{step: windows} of the evaluations before the end, at a half, a quarter, … of the run.
+
+    A short run has few windows for them, or none. The end itself is always judged on the whole held-out set.
+    """
+    times = place.evaluations - 1
+    if not times:
+        return {}
+    windows = int(COST_SHARE / FORWARD_SHARE * spec.d_tokens / times / spec.data.sequence)
+    windows = min(windows, len(held_out.windows))
+    steps = {spec.steps >> halving for halving in range(1, times + 1)} - {0}
+    return dict.fromkeys(sorted(steps), windows) if windows >= FEWEST_WINDOWS else {}
+
+
+def thinned(held_out: HeldOut, windows: int) -> HeldOut:
+    """Evenly spaced ones of it."""
+    chosen = np.unique(np.linspace(0, len(held_out.windows) - 1, windows).astype(np.int64))
+    return HeldOut(held_out.windows[chosen], held_out.domain[chosen], held_out.domains)
+
+
+def of_text(losses: np.ndarray, held_out: HeldOut, corpus: Corpus, at: At) -> Iterator[Measurement]:
+    """From the losses of every target, (windows, T) nats: loss and bits per byte by domain, loss by position."""
+    losses = losses.astype(np.float64)
+    yield from _loss("all", "all", losses, held_out.windows[:, 1:], corpus, at)
+    for number, name in enumerate(held_out.domains):
+        here = held_out.domain == number
+        if here.any():
+            yield from _loss("domain", name, losses[here], held_out.windows[here, 1:], corpus, at)
+    edges = [*(2**power for power in range(losses.shape[1].bit_length())), losses.shape[1] + 1]
+    for first, last in itertools.pairwise(edges):  # positions counted from 1: 1, 2-3, 4-7, …
+        if last > first:
+            bucket = losses[:, first - 1 : last - 1]
+            yield _measurement("position", str(first), "loss", bucket.mean(axis=1), bucket.size, at)
+
+
+def of_tasks(
+    questions: list[Question], corpus: Corpus, length: int, losses: Callable[[np.ndarray], np.ndarray], at: At
+) -> Iterator[Measurement]:
+    """Every score of every task. `losses`: tokens (windows, T + 1) to nats (windows, T)."""
+    for task in score(questions, corpus.tokenizer, length, losses):
+        fields = dataclasses.asdict(task)
+        for metric, value in fields.items():
+            if metric in ("task", "questions") or metric.endswith("_se"):
+                continue
+            error = fields.get(f"{metric}_se")
+            yield Measurement(at.step, at.d_tokens, at.attempt, "task", task.task, metric, value, error, task.questions)
+
+
+def questions_of(place: Place, corpus: Corpus) -> list[Question]:
+    """Of the bundled tasks and of JSONL files. Raises InputError."""
+    bundled = [name for name in place.tasks if not name.endswith(".jsonl")]
+    if "bundled" in bundled:
+        bundled = list(NAMES)
+    found: list[Question] = []
+    if bundled:
+        texts = [text.decode("utf-8", "replace") for text in corpus.held_out_text(TASK_TEXT)]
+        found += bundled_questions(bundled, texts, place.questions, 0)
+    for name in place.tasks:
+        if name.endswith(".jsonl"):
+            found += read_questions(name)
+    return found
+
+
+def forward_flops(spec: RunSpec, tokens: int) -> float:
+    """Exact, of one evaluation of so many tokens."""
+    return spec.flops / spec.d_tokens * FORWARD_SHARE * tokens
+
+
+def _loss(
+    kind: str, name: str, losses: np.ndarray, targets: np.ndarray, corpus: Corpus, at: At
+) -> Iterator[Measurement]:
+    yield _measurement(kind, name, "loss", losses.mean(axis=1), losses.size, at)
+    size = corpus.raw_bytes(targets)
+    if size:
+        bits = losses.sum() / math.log(2)
+        yield Measurement(at.step, at.d_tokens, at.attempt, kind, name, "bpb", bits / size, None, size)
+
+
+def _measurement(kind: str, name: str, metric: str, means: np.ndarray, count: int, at: At) -> Measurement:
+    """The mean over windows, (windows,), and its standard error."""
+    error = float(means.std(ddof=1) / math.sqrt(len(means))) if len(means) > 1 else None
+    return Measurement(at.step, at.d_tokens, at.attempt, kind, name, metric, float(means.mean()), error, count)
