@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,56 @@ def report(
 
     path = write_report(Store(store), out)
     typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB, opens offline in any browser)")
+
+
+@app.command()
+def export(
+    store: StoreOption = Path("store"),
+    out: Annotated[Path, typer.Option(help=".csv or .parquet file to write")] = Path("runs.csv"),
+) -> None:
+    """Write one wide table: every column of every run, and one for each figure of its last evaluation."""
+    from results.export import write_export
+    from results.store import Store
+
+    count = write_export(Store(store), out)
+    typer.echo(f"{out}: {count} runs")
+
+
+@app.command()
+def evaluation(
+    run: Annotated[str, typer.Argument(help="run, or the beginning of its name")],
+    store: StoreOption = Path("store"),
+    as_json: Annotated[bool, typer.Option("--json", help="print every figure of every evaluation as JSON")] = False,
+) -> None:
+    """Losses by domain and position, and task scores of a run, at its last evaluation."""
+    from results.listing import plain
+    from results.store import Store
+
+    opened = Store(store)
+    found = [record.run_id for record in opened.records()[0] if record.run_id.startswith(run)]
+    if len(found) != 1:
+        raise InputError(
+            f"{store} has {len(found)} runs whose name begins with {run!r}; python -m results ls names them"
+        )
+    measured = opened.measurements(found[0])
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(one) for one in measured], indent=2))
+        return
+    last = max((one.step for one in measured), default=0)
+    if not measured:
+        typer.echo(f"run {found[0]} was not evaluated yet")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("kind", "name", "metric", "value", "± se", "of", title=f"Run {found[0][:8]} at step {last:,}")
+    for one in measured:
+        if one.step == last:
+            error = "" if one.standard_error is None else f"{one.standard_error:.4f}"
+            cells = (one.kind, plain(one.name), one.metric, f"{one.value:.4f}", error, f"{one.count:,}")
+            table.add_row(*map(Text, cells))
+    Console(width=None if Console().is_terminal else PIPE_WIDTH).print(table)
 
 
 def _print_table(records: Sequence[RunRecord]) -> None:

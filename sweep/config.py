@@ -62,6 +62,7 @@ class SweepSettings:
     evaluations: int  # of one run
     tasks: tuple[str, ...]
     questions: int  # of each bundled task
+    evaluation_cost: float  # share of a run's FLOPs
 
 
 def sweep_settings(config: DictConfig) -> SweepSettings:
@@ -103,6 +104,7 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
         evaluations=read.whole("evaluation.times", 1, 60),
         tasks=_tasks(read),
         questions=read.whole("evaluation.questions", 1, 100_000),
+        evaluation_cost=read.number("evaluation.cost", 0.0, 1e6),
     )
 
 

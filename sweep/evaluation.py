@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,8 +18,8 @@ from sweep.tasks import bundled_questions, read_questions, score
 from sweep.tasks.bundled.choose import NAMES
 from sweep.tasks.question import Question
 
-COST_SHARE = 0.03  # of a run's FLOPs, for all evaluations before its end together
-FEWEST_WINDOWS = 8  # of one of them
+FEWEST_WINDOWS = 8  # of an evaluation before the end
+FEWEST_QUESTIONS = 10  # of a task; with fewer its standard error says nothing
 FORWARD_SHARE = 1 / 3  # of a training token's FLOPs
 TASK_TEXT = 4_000_000  # bytes of held-out documents that questions are made of
 
@@ -40,8 +41,8 @@ def steps_between(spec: RunSpec, place: Place, held_out: HeldOut) -> dict[int, i
     times = place.evaluations - 1
     if not times:
         return {}
-    windows = int(COST_SHARE / FORWARD_SHARE * spec.d_tokens / times / spec.data.sequence)
-    windows = min(windows, len(held_out.windows))
+    tokens = place.evaluation_cost / FORWARD_SHARE * spec.d_tokens / times
+    windows = min(int(tokens / spec.data.sequence), len(held_out.windows))
     steps = {spec.steps >> halving for halving in range(1, times + 1)} - {0}
     return dict.fromkeys(sorted(steps), windows) if windows >= FEWEST_WINDOWS else {}
 
@@ -68,7 +69,7 @@ def of_text(losses: np.ndarray, held_out: HeldOut, corpus: Corpus, at: At) -> It
 
 
 def of_tasks(
-    questions: list[Question], corpus: Corpus, length: int, losses: Callable[[np.ndarray], np.ndarray], at: At
+    questions: Sequence[Question], corpus: Corpus, length: int, losses: Callable[[np.ndarray], np.ndarray], at: At
 ) -> Iterator[Measurement]:
     """Every score of every task. `losses`: tokens (windows, T + 1) to nats (windows, T)."""
     for task in score(questions, corpus.tokenizer, length, losses):
@@ -80,19 +81,46 @@ def of_tasks(
             yield Measurement(at.step, at.d_tokens, at.attempt, "task", task.task, metric, value, error, task.questions)
 
 
-def questions_of(place: Place, corpus: Corpus) -> list[Question]:
-    """Of the bundled tasks and of JSONL files. Raises InputError."""
-    bundled = [name for name in place.tasks if not name.endswith(".jsonl")]
+def questions_of(tasks: Sequence[str], count: int, corpus: Corpus) -> list[Question]:
+    """Of the bundled tasks, `count` of each, and of JSONL files. Raises InputError."""
+    bundled = [name for name in tasks if not name.endswith(".jsonl")]
     if "bundled" in bundled:
         bundled = list(NAMES)
     found: list[Question] = []
     if bundled:
         texts = [text.decode("utf-8", "replace") for text in corpus.held_out_text(TASK_TEXT)]
-        found += bundled_questions(bundled, texts, place.questions, 0)
-    for name in place.tasks:
+        found += bundled_questions(bundled, texts, count, 0)
+    for name in tasks:
         if name.endswith(".jsonl"):
             found += read_questions(name)
     return found
+
+
+def affordable(questions: Sequence[Question], spec: RunSpec, share: float) -> list[Question]:
+    """As many of each task as `share` of the run's FLOPs pays for; none where they would be too few to tell."""
+    if not questions:
+        return []
+    tasks = Counter(question.task for question in questions)
+    # Each choice is read twice, behind its question and alone, in a window of its own.
+    windows = 2 * sum(len(question.choices) for question in questions) / len(questions)
+    budget = share / FORWARD_SHARE * spec.d_tokens
+    each = int(budget / (windows * spec.data.sequence * len(tasks)))
+    if each < FEWEST_QUESTIONS:
+        return []
+    taken: Counter[str] = Counter()
+    kept = []
+    for question in questions:
+        taken[question.task] += 1
+        if taken[question.task] <= each:
+            kept.append(question)
+    return kept
+
+
+def check_tasks(tasks: Sequence[str], count: int, corpus: Corpus, lengths: set[int]) -> None:
+    """Raises InputError, before anything is trained, where a question does not fit into a window."""
+    questions = questions_of(tasks, count, corpus)
+    for length in lengths if questions else ():
+        score(questions, corpus.tokenizer, length, lambda windows: np.zeros(windows[:, 1:].shape))
 
 
 def forward_flops(spec: RunSpec, tokens: int) -> float:

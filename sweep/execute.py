@@ -6,6 +6,7 @@ prepared while the device computes.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Store
 from sweep.agreement import anybody, first_says
 from sweep.data.corpus import Corpus, HeldOut
-from sweep.evaluation import At, forward_flops, of_tasks, of_text, questions_of, thinned
+from sweep.evaluation import At, affordable, forward_flops, of_tasks, of_text, questions_of, thinned
 from sweep.member import Dispatched, Member, now
 from sweep.pack import Pack
 from sweep.place import Place, Work
@@ -115,7 +116,7 @@ class _Training:
         self.diverged: dict[str, str] = {}  # sentences, until the next pause ends the run
         self.saved_at = self.flushed_at = self.reported_at = self.read_at = now()
         self.first = True
-        self.questions = questions_of(place, members[0].corpus)
+        self.questions = questions_of(place.tasks, place.questions, members[0].corpus)
 
     def finish(self) -> dict[str, RunRecord]:
         try:
@@ -248,8 +249,11 @@ class _Training:
 
         losses = losses_of(held_out.windows)
         measurements = list(of_text(losses, held_out, member.corpus, at))
-        if self.questions and np.isfinite(losses).all():
-            measurements += of_tasks(self.questions, member.corpus, member.spec.data.sequence, losses_of, at)
+        share = self.place.evaluation_cost / self.place.evaluations
+        questions = affordable(self.questions, member.spec, share)
+        if questions and np.isfinite(losses).all():
+            with contextlib.suppress(FloatingPointError):  # a loss of a question was not finite: there is no score
+                measurements += of_tasks(questions, member.corpus, member.spec.data.sequence, losses_of, at)
         member.measured(measurements, forward_flops(member.spec, tokens), now() - started)
         return losses
 

@@ -64,6 +64,7 @@ def train(console: Console, store: Store, settings: SweepSettings, corpus: Corpu
             evaluations=settings.evaluations,
             tasks=settings.tasks,
             questions=settings.questions,
+            evaluation_cost=settings.evaluation_cost,
         )
 
     def submit(works: Sequence[Work]) -> None:

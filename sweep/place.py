@@ -25,6 +25,7 @@ class Place:
     evaluations: int = 1  # of one run: the last at its end, the others at a half, a quarter, … of it
     tasks: tuple[str, ...] = ()  # bundled ones by name, "bundled" for all of them, or JSONL files
     questions: int = 100  # of each bundled task
+    evaluation_cost: float = 0.03  # share of a run's FLOPs for its tasks, and for evaluations before its end
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,8 @@ def _speed_sentence(records: Sequence[RunRecord], wall: float, trained: int) -> 
     flops = sum((record.flops_per_second or 0.0) * (record.seconds or 0.0) for record in timed)
     spent, alone = sum(record.flops_spent or record.flops for record in records), sum(r.flops for r in records)
     shared = f"; shared trunks saved {1 - spent / alone:.0%} of {alone / 1e12:.1f} TFLOP" if spent < alone else ""
+    judged = sum(record.eval_flops or 0.0 for record in records) / spent
+    shared += f"; evaluation cost {judged:.1%} of training"
     ending = f"; this command: {wall:.0f} s, {trained} runs trained"
     return (
         f"{len(timed)} runs: {si(tokens)} tokens and {flops / 1e12:.1f} TFLOP in {busy:.0f} s of training: "

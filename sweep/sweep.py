@@ -22,6 +22,7 @@ from sweep.data.corpus import Corpus
 from sweep.data.prepare import prepare
 from sweep.designs.grid import combinations
 from sweep.estimate import estimated_seconds
+from sweep.evaluation import check_tasks
 from sweep.forecast import seal_forecast
 from sweep.launchers.local import available_cores
 from sweep.show import print_outcome, print_plan
@@ -47,6 +48,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
         corpus.held_out(data.eval_tokens, data.sequence)
         for step, _ in data.curriculum or [(0, ())]:
             corpus.batches(data.order, step, 1, 1)
+    check_tasks(settings.tasks, settings.questions, corpus, {spec.data.sequence for spec in everything})
     records, damaged = store.records()
     for file in damaged:
         console.print(f"left out: {file.path} cannot be read ({file.reason})", markup=False)

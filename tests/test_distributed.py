@@ -24,7 +24,8 @@ from models import Architecture
 from results.record import RunRecord, RunStatus
 from results.store import Store
 from sweep.data.corpus import Corpus
-from sweep.data.prepare import DataSettings, prepare
+from sweep.data.prepare import prepare
+from sweep.data.settings import DataSettings
 from sweep.deaths import how_it_ended
 from sweep.execute import Finished, execute
 from sweep.group import execute_in_group, share_of_machine
@@ -46,7 +47,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @pytest.fixture(scope="module")
 def corpus(text_folder):
-    return prepare(DataSettings("text", str(text_folder), "bytes", 257))
+    return prepare(DataSettings("text", ((None, str(text_folder)),), tokenizer="bytes"))
 
 
 @pytest.fixture(scope="module")

@@ -571,3 +571,52 @@ def test_the_command_line_refuses_in_one_line(told, words, named):
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert named in err
+
+
+# -- documents and vocabularies
+
+
+@pytest.mark.parametrize("qk_norm", [True, False])
+def test_attention_that_stays_within_documents_sees_each_as_if_alone(qk_norm):
+    """Rotary positions are relative, so a document behind another one gives what it gives alone."""
+    a = Architecture(width=32, depth=2, heads=2, mlp_width=64, vocab_size=50, qk_norm=qk_norm, queries_per_key=2)
+    params = initial_parameters(a, jax.random.key(0))
+    params = {name: value + 0.3 * jax.random.normal(jax.random.key(1), value.shape) for name, value in params.items()}
+    rng = np.random.default_rng(0)
+    documents = [np.concatenate([[0], rng.integers(1, 50, size)]) for size in (5, 9, 1)]
+    together = hidden(a, params, np.concatenate(documents)[None], separator=0).hidden_BxTxD[0]
+    alone = [hidden(a, params, document[None]).hidden_BxTxD[0] for document in documents]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=2e-5)
+    crossing = hidden(a, params, np.concatenate(documents)[None]).hidden_BxTxD[0]
+    assert np.abs(crossing - together).max() > 1e-2
+
+
+def test_gradients_within_documents_equal_those_of_a_plain_mask():
+    """The hand-written core against softmax with the same mask, differentiated by JAX."""
+    from models.attention import _bounded_core, _mask, _plain_core
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    shapes = [(2, 2, 3 * 8, 4), (2, 2, 8, 4), (2, 2, 8, 4)]
+    inputs = [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=False)]
+    mask = _mask(3, 8, jnp.asarray([[0, 0, 0, 1, 1, 1, 2, 2], [0, 0, 0, 0, 0, 0, 0, 1]]))
+    weight = jax.random.normal(keys[3], shapes[0])
+    ours = jax.grad(lambda q, k, v: (_bounded_core(q, k, v, mask) * weight).sum(), argnums=(0, 1, 2))(*inputs)
+    plain = jax.grad(lambda q, k, v: (_plain_core(q, k, v, mask) * weight).sum(), argnums=(0, 1, 2))(*inputs)
+    for one, other in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("z_loss", [0.0, 1e-2])
+def test_a_padded_vocabulary_changes_no_loss_and_no_gradient(monkeypatch, z_loss):
+    keys = jax.random.split(jax.random.key(0), 3)
+    states, head_VxD = jax.random.normal(keys[0], (2, 8, 16)), jax.random.normal(keys[1], (1500, 16))
+    targets = jax.random.randint(keys[2], (2, 8), 0, 1500)
+
+    def everything():
+        slope = jax.value_and_grad(lambda h, w: training_loss(h, w, targets, 0.5, z_loss)[0], argnums=(0, 1))
+        return [slope(states, head_VxD), token_losses(states, head_VxD, targets, 0.5)]
+
+    padded = everything()
+    monkeypatch.setattr("models.losses.VOCABULARY_MULTIPLE", 1)
+    for one, other in zip(jax.tree.leaves(padded), jax.tree.leaves(everything()), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)

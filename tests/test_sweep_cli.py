@@ -14,6 +14,7 @@ from results.record import RunStatus
 from results.store import Store
 
 TINY = ["data.tokenizer=bytes", "data.sequence=16", "data.eval_tokens=2048", "optimiser.batch_sequences=8"]
+TINY += ["data.max_epochs=10"]
 
 
 def command(text_folder: Path, store: Path, *arguments: str) -> list[str]:
@@ -43,8 +44,8 @@ def run(text_folder: Path, store: Path, *arguments: str, expected: int = 0) -> s
         ("data.tokens=-1", "data.tokens is -1; allowed is a number from 1"),
         ("data.tokens=lots", "data.tokens is 'lots'"),
         ("data.vocab_size=1.5", "data.vocab_size is 1.5"),
-        ("data.path=/no/such/folder", "'/no/such/folder', which is not a folder"),
-        ("data.tokenizer=words", "allowed are bpe and bytes"),
+        ("data.path=/no/such/folder", "'/no/such/folder', is not there"),
+        ("data.tokenizer=words", "allowed are bytes, bpe, none"),
         ("data.sequence=1", "data.sequence is 1"),
         ("optimiser.learning_rate=0", "optimiser.learning_rate is 0"),
         ("optimiser.beta2=1", "optimiser.beta2 is 1"),
@@ -59,6 +60,16 @@ def run(text_folder: Path, store: Path, *arguments: str, expected: int = 0) -> s
         ("model.mlp=relu", "model.mlp is 'relu'; allowed are squared_relu, gelu, swiglu"),
         ("model.tied=maybe", "model.tied is 'maybe'; allowed are true and false"),
         ("model.experts_per_token=2", "model.experts_per_token is 2"),
+        ("data.max_epochs=1", "epochs of"),
+        ("data.unique_tokens=1e9", "data.unique_tokens is 1,000,000,000; allowed is data.sequence 16 to the"),
+        ("data.eval_tokens=1e9", "data.eval_tokens is 1,000,000,000; the held-out split has"),
+        ("data.mixture={text:.5}", "data.mixture adds up to 0.5"),
+        ("data.mixture={code:1}", "data.mixture names code; the domains of the corpus are text"),
+        ("data.curriculum={5:{text:1}}", "data.curriculum does not begin at step 0"),
+        ("data.source=web", "data.source is 'web'; allowed are text, jsonl"),
+        ("evaluation.tasks=[riddles]", "evaluation.tasks holds 'riddles'; allowed are bundled"),
+        ("evaluation.tasks=/no/such.jsonl", "/no/such.jsonl"),
+        ("data.tokenizer=/no/such.json", "data.tokenizer '/no/such.json' cannot be read"),
         ("mesh.remat=all", "mesh.remat is 'all'; allowed are none, dots, block"),
         ("mesh.data=0", "mesh.data is 0"),
         ("mesh.accumulation=3", "mesh.accumulation 3; allowed are multiples of 3"),

@@ -19,7 +19,9 @@ from models.parametrisation import tensors
 from results.record import RunStatus
 from results.store import Store
 from sweep.checkpoint import Checkpoints, Progressed
-from sweep.data.prepare import DataSettings, prepare
+from sweep.data.order import Order
+from sweep.data.prepare import prepare
+from sweep.data.settings import DataSettings
 from sweep.execute import Finished, Forked, execute, execute_together
 from sweep.launchers.launcher import Job
 from sweep.launchers.local import LocalLauncher
@@ -36,7 +38,7 @@ TINY = Architecture(width=16, depth=2, heads=1, mlp_width=32, vocab_size=257)
 
 @pytest.fixture(scope="module")
 def corpus(text_folder):
-    return prepare(DataSettings("text", str(text_folder), "bytes", 257))
+    return prepare(DataSettings("text", ((None, str(text_folder)),), tokenizer="bytes"))
 
 
 # At a rate four times as high, float32 rounding grows to 1e-2 of the loss within 150 steps; here it stays at 1e-7.
@@ -89,7 +91,7 @@ def test_one_step_equals_adamw_written_out(corpus):
     program = program_for(spec)
     state = program.initial_state(0)
     before = {name: np.asarray(value) for name, value in state.params.items()}
-    tokens = corpus.batches(0, 0, 1, 4, 16)
+    tokens = corpus.batches(Order(0, 16), 0, 1, 4)
     gradient = jax.grad(lambda p: plain_loss(p, tokens[0]))(dict(state.params))
     norm = float(optax.tree.norm(gradient))
     rate = 1e-3
@@ -343,7 +345,7 @@ def test_a_step_without_a_finite_gradient_changes_nothing_and_is_counted(corpus)
     state = program.initial_state(0)
     poisoned = state._replace(params={**state.params, "head": state.params["head"].at[0, 0].set(np.inf)})
     before = jax.tree.map(np.asarray, poisoned)
-    tokens = pad_dispatch(corpus.batches(0, 0, 3, 4, 16))
+    tokens = pad_dispatch(corpus.batches(Order(0, 16), 0, 3, 4))
     flat = np.full(STEPS_PER_DISPATCH, 1e-3, np.float32)
     after, _ = program.advance(poisoned, tokens, flat, flat, 3)
     assert int(after.skipped) == 3

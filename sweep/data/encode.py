@@ -42,7 +42,7 @@ def read_table(stem: Path) -> Table:
 
 def encode_part(settings: DataSettings, tokenizer: Tokenizer, part: Part, stem: Path) -> None:
     """Writes STEM.tokens and then STEM.npz, each by rename: whoever sees the second finds the first whole."""
-    dtype = token_dtype(tokenizer.vocab_size)
+    dtype, known = token_dtype(tokenizer.vocab_size), tokenizer.token_bytes()
     digests, lengths, sizes, domains = [], [], [], []
     skipped = 0
     temporary = stem.with_suffix(f".{os.getpid()}.tmp")
@@ -56,10 +56,10 @@ def encode_part(settings: DataSettings, tokenizer: Tokenizer, part: Part, stem: 
                     digests.append(document.digest)
                     lengths.append(len(ids))
                     domains.append(document.domain)
-                sizes += _sizes(tokenizer, kept)
                 if arrays:
                     joined = np.concatenate(arrays)
                     _check_range(joined, tokenizer, part)
+                    sizes += _sizes(kept, known)
                     out.write(joined.astype(dtype, copy=False).tobytes())
         os.replace(temporary, stem.with_suffix(".tokens"))
         with temporary.open("wb") as out:
@@ -97,7 +97,8 @@ def _documents(whole: Document | None, tokenizer: Tokenizer) -> Iterator[Documen
         return
     ids, separator = whole.tokens, tokenizer.separator
     if whole.complete:
-        yield whole if separator is None else Document(whole.domain, tokens=ids[ids != separator])
+        kept = ids if separator is None else ids[ids != separator]
+        yield Document(whole.domain, tokens=kept) if len(kept) else None
         return
     if separator is None:
         pieces = [ids[start : start + BLOCK] for start in range(0, len(ids), BLOCK)]
@@ -116,12 +117,11 @@ def _encoded(tokenizer: Tokenizer, documents: list[Document]) -> list[np.ndarray
     return [document.tokens for document in documents if document.tokens is not None]
 
 
-def _sizes(tokenizer: Tokenizer, documents: list[Document]) -> list[int]:
-    """Raw bytes of each document."""
-    if not documents or documents[0].text is not None:
-        return [len(document.text or b"") for document in documents]
-    known = tokenizer.token_bytes()
-    return [int(known[document.tokens].sum()) if known.any() else 0 for document in documents]
+def _sizes(documents: list[Document], known: np.ndarray) -> list[int]:
+    """Raw bytes of each document; `known`: of each token."""
+    return [
+        len(document.text) if document.text is not None else int(known[document.tokens].sum()) for document in documents
+    ]
 
 
 def _check_range(ids: np.ndarray, tokenizer: Tokenizer, part: Part) -> None:

@@ -6,6 +6,8 @@ import glob
 import hashlib
 import io
 import os
+import posixpath
+import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,7 +69,8 @@ def _raw(url: str) -> Any:
         return open(url, "rb")
     import fsspec
 
-    return fsspec.open(url, "rb")
+    remote: Any = fsspec.open(url, "rb").open()
+    return io.BufferedReader(remote, 2**20)  # remote files cannot peek, nor read at most so much of a line
 
 
 def _local(path: str) -> Iterator[File]:
@@ -76,7 +79,7 @@ def _local(path: str) -> Iterator[File]:
         for folder, folders, names in os.walk(root):
             folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
             for name in names:
-                if not name.startswith("."):
+                if not name.startswith(".") and Path(folder, name).is_file():  # no dangling link, no socket
                     yield _file(Path(folder, name), Path(folder, name).relative_to(root).as_posix(), False)
     elif root.is_file():
         yield _file(root, root.name, True)
@@ -93,7 +96,8 @@ def _local(path: str) -> Iterator[File]:
 
 def _file(path: Path, name: str, named: bool) -> File:
     status = path.stat()
-    return File(str(path), name, status.st_size, status.st_mtime, named)
+    printable = os.fsencode(name).decode("utf-8", "replace")  # a file system may hold names in any encoding
+    return File(str(path), printable, status.st_size, status.st_mtime, named)
 
 
 def _remote(url: str) -> Iterator[File]:
@@ -102,7 +106,8 @@ def _remote(url: str) -> Iterator[File]:
     try:
         system, path = fsspec.core.url_to_fs(url)
         if glob.has_magic(path):
-            found = {name: system.info(name) for name in system.glob(path)}
+            fixed = len(re.split(r"[*?\[]", path)[0])  # a local `*` finds nothing that is hidden, fsspec's does
+            found = {name: system.info(name) for name in system.glob(path) if "/." not in name[fixed - 1 :]}
         elif system.isdir(path):
             found = system.find(path, detail=True)
         else:
@@ -110,10 +115,16 @@ def _remote(url: str) -> Iterator[File]:
     except (OSError, ValueError, ImportError) as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"data.path {url!r} cannot be read: {words}") from None
-    root = path if system.isdir(path) else os.path.dirname(path.split("*")[0])
-    for name, info in found.items():
-        if info["type"] == "file" and not os.path.basename(name).startswith("."):
-            relative = os.path.relpath(name, root)
-            changed = info.get("mtime") or info.get("created") or 0.0
-            seconds = changed if isinstance(changed, (int, float)) else changed.timestamp()
-            yield File(system.unstrip_protocol(name), relative, info["size"], seconds, name == path)
+    names = [name for name, info in found.items() if info["type"] == "file"]
+    # As `_local` has them: the same files have the same names wherever they lie.
+    folder = system.isdir(path)
+    root = path if folder or not names else posixpath.commonpath([posixpath.dirname(name) for name in names])
+    for name in names:
+        info, relative = found[name], posixpath.relpath(name, root)
+        if folder and any(step.startswith(".") or step == "__pycache__" for step in relative.split("/")):
+            continue
+        if info["size"] is None:
+            raise InputError(f"{name}: the server does not tell its size; fetch it to a local folder first")
+        changed = info.get("mtime") or info.get("created") or 0.0
+        seconds = changed if isinstance(changed, (int, float)) else changed.timestamp()
+        yield File(system.unstrip_protocol(name), relative, info["size"], seconds, name == path)

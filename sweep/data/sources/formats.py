@@ -41,6 +41,8 @@ def parts(settings: DataSettings) -> list[Part]:
     for path in settings.held_out_paths:
         found = FORMATS[_format(settings, path)].parts(settings, None, path)
         made += [dataclasses.replace(part, held_out=True) for part in found]
+    if not made:
+        raise InputError(f"data.path {settings.paths[0][1]!r} holds nothing but empty files; give one with documents")
     return made
 
 
@@ -61,6 +63,8 @@ def _format(settings: DataSettings, path: str) -> str:
         return settings.source
     if path.startswith("hf:"):
         raise InputError(f"{path!r}: give the name without 'hf:' and the format as hugging_face")
+    if hugging_face.is_on_disk(path):
+        return "hugging_face"
     found = {_guess(file.url) for file in files_of(path)}
     if {"tokens", "megatron"} <= found:
         found -= {"tokens"}  # a .bin beside its .idx

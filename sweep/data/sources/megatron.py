@@ -42,7 +42,7 @@ def parts(settings: DataSettings, domain: str | None, path: str) -> list[Part]:
                 f"again"
             )
         # Documents of about PART_BYTES together.
-        lengths = np.add.reduceat(index.sizes, index.documents[:-1]) if len(index.documents) > 1 else np.zeros(0)
+        lengths = np.diff(np.concatenate([[0], np.cumsum(index.sizes)])[index.documents])
         weights = np.cumsum(lengths) * index.dtype.itemsize
         starts = [0, *(np.flatnonzero(np.diff(weights // PART_BYTES)) + 1).tolist(), len(lengths)]
         for start, stop in itertools.pairwise(starts):
@@ -93,9 +93,15 @@ def read_index(url: str) -> Index:
     sequences, documents = (int(count) for count in np.frombuffer(content, "<u8", 2, 18))
     if len(content) < 34 + 12 * sequences + 8 * documents:
         raise InputError(f"{url} was cut short: {len(content):,} bytes for {sequences:,} sequences; fetch it again")
-    return Index(
+    index = Index(
         np.dtype(TYPES[code]),
-        np.frombuffer(content, "<i4", sequences, 34),
+        np.frombuffer(content, "<i4", sequences, 34).astype(np.int64),
         np.frombuffer(content, "<i8", sequences, 34 + 4 * sequences),
         np.frombuffer(content, "<i8", documents, 34 + 12 * sequences),
     )
+    ends = index.documents[:1].tolist() + index.documents[-1:].tolist()
+    if min(index.sizes.min(initial=0), index.pointers.min(initial=0), np.diff(index.documents).min(initial=0)) < 0 or (
+        ends not in ([], [0, sequences])
+    ):
+        raise InputError(f"{url} is damaged: its documents are no ranges of its {sequences:,} sequences; make it again")
+    return index

@@ -41,13 +41,19 @@ def parts(settings: DataSettings, domain: str | None, path: str) -> list[Part]:
 
 
 def read(settings: DataSettings, part: Part) -> Iterator[Document | None]:
+    import pyarrow as pa
+
     (url,) = part.files
     assert part.stop is not None
     columns = [settings.column, *([settings.domain_column] if settings.domain_column else [])]
     groups = range(part.start, part.stop)
-    for batch in _open(url, settings).iter_batches(ROWS_AT_ONCE, row_groups=list(groups), columns=columns):
-        for row in batch.to_pylist():
-            yield document(row, settings, part.domain, url)
+    batches = _open(url, settings).iter_batches(ROWS_AT_ONCE, row_groups=list(groups), columns=columns)
+    try:
+        for batch in batches:
+            for row in batch.to_pylist():
+                yield document(row, settings, part.domain, url)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _damaged(url, error) from None
 
 
 def _open(url: str, settings: DataSettings) -> Any:
@@ -62,8 +68,7 @@ def _open(url: str, settings: DataSettings) -> Any:
         else:
             file = pq.ParquetFile(url)
     except (pa.ArrowException, OSError) as error:
-        words = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{url} cannot be read as Parquet: {words}. Restore it or leave it out") from None
+        raise _damaged(url, error) from None
     for column in (settings.column, settings.domain_column):
         if column is not None and column not in file.schema_arrow.names:
             raise InputError(
@@ -71,3 +76,8 @@ def _open(url: str, settings: DataSettings) -> Any:
                 f"data.column"
             )
     return file
+
+
+def _damaged(url: str, error: Exception) -> InputError:
+    words = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{url} cannot be read as Parquet: {words}. Restore it or leave it out")

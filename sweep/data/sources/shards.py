@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,7 @@ from sweep.data.sources.part import Document, Part
 
 PART_TOKENS = 16_000_000
 HEADER_BYTES = 256 * 4
+VALIDATION = re.compile(r"(^|[^a-z])e?val(id|idation)?([^a-z]|$)")  # both projects call the held-out file "val"
 # llm.c dev/data/data_common.py: magic number of the header, and the type that its version means.
 MAGIC = {20240520: {1: np.dtype("<u2")}, 20240801: {7: np.dtype("<u4")}}
 
@@ -35,7 +37,7 @@ def parts(settings: DataSettings, domain: str | None, path: str) -> list[Part]:
                     start=offset + start * dtype.itemsize,
                     stop=offset + stop * dtype.itemsize,
                     weight=(stop - start) * dtype.itemsize,
-                    held_out="val" in file.name.rsplit("/", 1)[-1],  # both projects call the held-out file so
+                    held_out=VALIDATION.search(file.name.rsplit("/", 1)[-1]) is not None,
                     named=file.named,
                 )
             )
@@ -58,8 +60,8 @@ def read(settings: DataSettings, part: Part) -> Iterator[Document | None]:
 def _layout(file: File) -> tuple[int, np.dtype, int]:
     """(first byte, type, tokens). Raises InputError where size and header do not fit."""
     with opened(file.url) as stream:
-        head = np.frombuffer(stream.read(12), dtype="<i4")
-    if len(head) == 3 and int(head[0]) in MAGIC:
+        head = np.frombuffer(stream.read(12).ljust(12, b"\0"), dtype="<i4")
+    if int(head[0]) in MAGIC:
         versions = MAGIC[int(head[0])]
         if int(head[1]) not in versions:
             raise InputError(f"{file.url}: llm.c header of version {head[1]}; known is {', '.join(map(str, versions))}")

@@ -63,6 +63,11 @@ def _entropy(probabilities: np.ndarray) -> float:
 
 
 def parts(settings: DataSettings, domain: str | None, path: str) -> list[Part]:
+    if settings.tokenizer != "none" or settings.separator is not None:
+        raise InputError(
+            f"data.tokenizer is {settings.tokenizer!r} and data.separator {settings.separator!r}; synthetic data is "
+            f"tokenised already and has no separator: allowed are none and null"
+        )
     process(settings.vocab_size, settings.synthetic_seed)
     chains = -(-settings.synthetic_tokens // CHAIN)
     return [

@@ -53,24 +53,28 @@ def _part(files: list[File], domain: str | None, start: int = 0, stop: int | Non
 def read(settings: DataSettings, part: Part) -> Iterator[Document | None]:
     """None for a file that is no UTF-8 text, or is empty."""
     for url, size, domain in zip(part.files, part.sizes, part.domains, strict=True):
-        for text in _pieces(url, part, size):
+        for position, text in _pieces(url, part, size):
             try:
                 text.decode("utf-8")
             except UnicodeDecodeError as error:
                 if part.named:
                     raise InputError(
-                        f"{url} is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start}); convert it"
+                        f"{url} is not UTF-8 text (byte {text[error.start]:#04x} at {position + error.start}); convert "
+                        f"it"
                     ) from None
                 yield None
                 break
             yield Document(domain, text) if text.strip() else None
 
 
-def _pieces(url: str, part: Part, size: int) -> Iterator[bytes]:
-    """The whole of a short file; of a long one or a range, whole lines. A range begins with the first line in it."""
+def _pieces(url: str, part: Part, size: int) -> Iterator[tuple[int, bytes]]:
+    """(first byte, text): the whole of a short file; of a long one or a range, whole lines.
+
+    A range has the lines that begin in it, the last one to its end.
+    """
     with opened(url) as stream:
         if part.stop is None and size <= LONG and not is_compressed(url):
-            yield stream.read()
+            yield 0, stream.read()
             return
         end = math.inf if part.stop is None else part.stop
         position = 0
@@ -78,18 +82,19 @@ def _pieces(url: str, part: Part, size: int) -> Iterator[bytes]:
             stream.seek(part.start - 1)
             position = part.start - 1 + len(stream.readline())
         piece: list[bytes] = []
-        held = 0
-        while position < end and (line := stream.readline(LONGEST_LINE)):
+        held, inside = 0, False  # inside a line
+        while (position < end or inside) and (line := stream.readline(LONGEST_LINE)):
             if len(line) == LONGEST_LINE:
                 line += _rest_of_character(stream)
             position += len(line)
             piece.append(line)
             held += len(line)
+            inside = not line.endswith(b"\n")
             if held >= PIECE:
-                yield b"".join(piece)
+                yield position - held, b"".join(piece)
                 piece, held = [], 0
         if piece:
-            yield b"".join(piece)
+            yield position - held, b"".join(piece)
 
 
 def _rest_of_character(stream: IO[bytes]) -> bytes:

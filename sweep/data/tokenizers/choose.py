@@ -58,8 +58,8 @@ def named(setting: str, vocab_size: int, separator: str | None, sample: Callable
         except UnicodeDecodeError:
             raise InputError(f"data.tokenizer {plain!r} is no tokenizer.json: it is not UTF-8") from None
     if path.suffix == ".tiktoken":
-        return ranks.from_file(content, path.name, pattern or None)
-    return sentencepiece.from_file(content, path.name)
+        return ranks.from_file(content, path.name, pattern or None, separator)
+    return sentencepiece.from_file(content, path.name, separator)
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:
@@ -78,7 +78,9 @@ def load(folder: Path, kind: str, name: str, separator: int | None, vocab_size: 
     file = FILES[kind]
     assert file is not None
     content = (folder / file).read_bytes()
+    assert separator is not None
     if kind == "library":
-        assert separator is not None
         return library.Library(content.decode(), name, separator, vocab_size)
-    return ranks.Ranks(content, name) if kind == "tiktoken" else sentencepiece.SentencePiece(content, name)
+    if kind == "tiktoken":
+        return ranks.Ranks(content, name, separator)
+    return sentencepiece.SentencePiece(content, name, separator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,12 @@ class Library:
         return self.json_text.encode()
 
     def ids(self, texts: Sequence[bytes]) -> list[np.ndarray]:
-        encoded = self._library.encode_batch_fast([text.decode("utf-8") for text in texts], add_special_tokens=False)
+        try:
+            encoded = self._library.encode_batch_fast(
+                [text.decode("utf-8") for text in texts], add_special_tokens=False
+            )
+        except Exception as error:  # the library raises plain Exception, such as for an unknown word and no [UNK]
+            raise InputError(f"tokenizer {self.name} cannot encode this text: {str(error).splitlines()[0]}") from None
         dtype = token_dtype(self.vocab_size)
         return [np.asarray(item.ids, dtype=dtype) for item in encoded]
 
@@ -68,13 +74,13 @@ class Library:
     @functools.cached_property
     def _raw(self) -> list[bytes]:
         """Bytes by token; special tokens stand for none."""
-        special = {entry["content"] for entry in json.loads(self.json_text).get("added_tokens", []) if entry["special"]}
+        added = {entry["content"]: entry["special"] for entry in json.loads(self.json_text).get("added_tokens") or []}
         table = {character: byte for byte, character in _byte_characters().items()}
         raw = [b""] * self.vocab_size
         for token, index in self._library.get_vocab(with_added_tokens=True).items():
-            if token in special:
-                continue
-            if self._byte_level and all(character in table for character in token):
+            if token in added:  # spelled as it is
+                raw[index] = b"" if added[token] else token.encode()
+            elif self._byte_level and all(character in table for character in token):
                 raw[index] = bytes(table[character] for character in token)
             else:
                 raw[index] = _plain(token)
@@ -108,19 +114,22 @@ def from_json(json_text: str, name: str, separator: str | None) -> Library:
         vocabulary = tokenizers.Tokenizer.from_str(json_text).get_vocab(with_added_tokens=True)
     except Exception as error:  # the library raises plain Exception
         raise InputError(f"tokenizer {name} is no tokenizer.json: {str(error).splitlines()[0]}") from None
+    size = max(vocabulary.values(), default=-1) + 1
+    if separator is not None and separator.isdigit() and int(separator) < size:
+        return Library(json_text, name, int(separator), size)
     found = [token for token in ((separator,) if separator else SEPARATORS) if token in vocabulary]
     if not found:
         raise InputError(
             f"tokenizer {name} has no token {separator or ' or '.join(SEPARATORS)}; name the token that ends a "
-            f"document as data.separator"
+            f"document as data.separator, or its number below {size}"
         )
-    return Library(json_text, name, vocabulary[found[0]], max(vocabulary.values()) + 1)
+    return Library(json_text, name, vocabulary[found[0]], size)
 
 
 def _plain(token: str) -> bytes:
     """Bytes of a token of the SentencePiece and WordPiece kind."""
-    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-        return bytes([int(token[3:5], 16)])
+    if byte := re.fullmatch("<0x([0-9A-Fa-f]{2})>", token):
+        return bytes.fromhex(byte[1])
     return token.removeprefix("##").replace("▁", " ").encode()
 
 

@@ -32,7 +32,10 @@ _O200K = "|".join(
     ]
 )
 PATTERNS = {"gpt2": _GPT2, "r50k": _GPT2, "p50k": _GPT2, "cl100k": _CL100K, "o200k": _O200K}
-SEPARATOR = "<|endoftext|>"  # the rank after the last one where the file does not hold it
+SEPARATOR = "<|endoftext|>"
+# Its number is not in the file either: of the same module, by pattern and count of tokens; else it follows the last.
+PUBLISHED = {("p50k", 50280): 50256, ("cl100k", 100256): 100257, ("o200k", 199998): 199999}
+LARGEST_SEPARATOR = 2**24
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,12 @@ class Ranks:
 
     content: bytes
     name: str
+    separator: int
     kind: str = "tiktoken"
 
-    @property
+    @functools.cached_property
     def vocab_size(self) -> int:
-        return self.separator + 1
-
-    @property
-    def separator(self) -> int:
-        return max(self._ranks.values()) + 1
+        return max(self.separator, *self._ranks.values()) + 1
 
     def ids(self, texts: Sequence[bytes]) -> list[np.ndarray]:
         encoded = self._encoding.encode_ordinary_batch([text.decode("utf-8") for text in texts], num_threads=1)
@@ -67,8 +67,7 @@ class Ranks:
 
     @functools.cached_property
     def _ranks(self) -> dict[bytes, int]:
-        rows = (line.split() for line in self.content.splitlines()[1:] if line)
-        return {base64.b64decode(token, validate=True): int(rank) for token, rank in rows}
+        return _read_ranks(self.content.partition(b"\n")[2])
 
     @functools.cached_property
     def _encoding(self) -> Any:
@@ -77,11 +76,11 @@ class Ranks:
             self.name,
             pat_str=PATTERNS[pattern],
             mergeable_ranks=self._ranks,
-            special_tokens={SEPARATOR: self.separator},
+            special_tokens={},
         )
 
 
-def from_file(content: bytes, name: str, pattern: str | None) -> Ranks:
+def from_file(content: bytes, name: str, pattern: str | None, separator: str | None) -> Ranks:
     """A .tiktoken file. Raises InputError where it is none, or where its pattern is unknown."""
     _library()
     pattern = pattern or next((key for key in PATTERNS if key in name), None)
@@ -90,13 +89,29 @@ def from_file(content: bytes, name: str, pattern: str | None) -> Ranks:
             f"tokenizer {name}: its pattern is {pattern or 'not told by its name'}; allowed are {', '.join(PATTERNS)}. "
             f"Write it behind the path, such as {name}#cl100k"
         )
-    made = Ranks(pattern.encode() + b"\n" + content, name.removesuffix(".tiktoken"))
     try:
-        if len(made._ranks) < 256:
-            raise ValueError(f"{len(made._ranks)} tokens, fewer than there are bytes")
+        ranks = _read_ranks(content)
+        if missing := [byte for byte in range(256) if bytes([byte]) not in ranks]:
+            raise ValueError(f"{len(missing)} of the 256 bytes have no token")
+        if min(ranks.values()) < 0 or len(set(ranks.values())) < len(ranks):
+            raise ValueError("its ranks are not different whole numbers from 0 up")
     except (ValueError, binascii.Error) as error:
         raise InputError(f"tokenizer {name} is no tiktoken file: {error}") from None
-    return made
+    if separator in (None, SEPARATOR):
+        number = PUBLISHED[kind] if (kind := (pattern, len(ranks))) in PUBLISHED else max(ranks.values()) + 1
+    elif separator.isdigit() and int(separator) < LARGEST_SEPARATOR:
+        number = int(separator)
+    else:
+        raise InputError(
+            f"data.separator is {separator!r}; allowed for the tiktoken file {name} are {SEPARATOR} and the number of "
+            f"a token"
+        )
+    return Ranks(pattern.encode() + b"\n" + content, name.removesuffix(".tiktoken"), number)
+
+
+def _read_ranks(content: bytes) -> dict[bytes, int]:
+    rows = (line.split() for line in content.splitlines() if line)
+    return {base64.b64decode(token, validate=True): int(rank) for token, rank in rows}
 
 
 def _library() -> Any:

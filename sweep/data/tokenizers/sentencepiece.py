@@ -19,17 +19,12 @@ class SentencePiece:
 
     content: bytes
     name: str
+    separator: int
     kind: str = "sentencepiece"
 
     @property
     def vocab_size(self) -> int:
         return self._processor.vocab_size()
-
-    @property
-    def separator(self) -> int | None:
-        """End of sentence, else beginning of sentence."""
-        found = [token for token in (self._processor.eos_id(), self._processor.bos_id()) if token >= 0]
-        return found[0] if found else None
 
     def ids(self, texts: Sequence[bytes]) -> list[np.ndarray]:
         dtype = token_dtype(self.vocab_size)
@@ -52,18 +47,28 @@ class SentencePiece:
         return _library().SentencePieceProcessor(model_proto=self.content)
 
 
-def from_file(content: bytes, name: str) -> SentencePiece:
-    """Raises InputError where it is no model, or has no token that can separate documents."""
-    _library()
-    made = SentencePiece(content, name.removesuffix(".model"))
+def from_file(content: bytes, name: str, separator: str | None) -> SentencePiece:
+    """Documents end with `separator`, else with eos, else with bos. Raises InputError where it is no model."""
     try:
-        separator = made.separator
+        processor = _library().SentencePieceProcessor(model_proto=content)
+        size = processor.vocab_size()
+    except InputError:
+        raise
     except Exception as error:  # the library raises RuntimeError and its own kinds
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"tokenizer {name} is no SentencePiece model: {first}") from None
     if separator is None:
-        raise InputError(f"tokenizer {name} has neither eos nor bos, so nothing can separate documents; give another")
-    return made
+        found = [token for token in (processor.eos_id(), processor.bos_id()) if token >= 0]
+    elif separator.isdigit():
+        found = [int(separator)] if int(separator) < size else []
+    else:
+        found = [token for token in range(size) if processor.id_to_piece(token) == separator]
+    if not found:
+        raise InputError(
+            f"tokenizer {name} has no token {separator or 'eos or bos'}; name the token that ends a document as "
+            f"data.separator, or its number below {size}"
+        )
+    return SentencePiece(content, name.removesuffix(".model"), found[0])
 
 
 def _library() -> Any:

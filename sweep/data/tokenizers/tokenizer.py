@@ -16,7 +16,7 @@ class Tokenizer(Protocol):
 
     @property
     def kind(self) -> str:
-        """How it is stored: the key of sweep.data.tokenizers.choose.KINDS."""
+        """How it is stored: the key of sweep.data.tokenizers.choose.FILES."""
         ...
 
     @property
