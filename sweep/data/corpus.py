@@ -17,7 +17,7 @@ from sweep.data.order import Order, chosen_windows
 from sweep.data.tokenizers import Tokenizer, load, token_dtype
 
 MANIFEST = "manifest.json"
-FORMAT = 2  # raised when the same documents would give other files
+FORMAT = 3  # raised when the same documents would give other files
 
 
 @dataclass(frozen=True)

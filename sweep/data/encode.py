@@ -113,7 +113,8 @@ def _documents(whole: Document | None, tokenizer: Tokenizer) -> Iterator[Documen
 def _encoded(tokenizer: Tokenizer, documents: list[Document]) -> list[np.ndarray]:
     texts = [document.text for document in documents if document.text is not None]
     if len(texts) == len(documents):
-        return tokenizer.ids(texts)
+        # A text may spell the separator out; some models, such as Unigram, then find the word in their vocabulary.
+        return [ids[ids != tokenizer.separator] for ids in tokenizer.ids(texts)]
     return [document.tokens for document in documents if document.tokens is not None]
 
 

@@ -91,6 +91,8 @@ def _is_done(folder: Path, signature: str) -> bool:
     """Raises InputError where the folder holds something else."""
     if not folder.exists():
         return False
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file; a corpus is a folder: give another name")
     if (folder / MANIFEST).exists():
         info = read_manifest(folder)
         if info.signature == signature:

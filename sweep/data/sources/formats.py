@@ -68,8 +68,6 @@ def _format(settings: DataSettings, path: str) -> str:
     found = {_guess(file.url) for file in files_of(path)}
     if {"tokens", "megatron"} <= found:
         found -= {"tokens"}  # a .bin beside its .idx
-    if len(found) > 1 and "text" in found:
-        found = {"text"}  # a folder of code may hold anything
     if len(found) > 1:
         raise InputError(f"{path!r} holds files of several formats ({', '.join(sorted(found))}); say which one to read")
     return found.pop()

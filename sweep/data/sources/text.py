@@ -20,6 +20,7 @@ LONGEST_LINE = 64_000  # bytes; beyond, a line is cut as well
 def parts(settings: DataSettings, domain: str | None, path: str) -> list[Part]:
     made: list[Part] = []
     together: list[File] = []
+    weight = 0
     for file in files_of(path):
         if file.size > PART_BYTES and not is_compressed(file.url):
             made += [
@@ -28,9 +29,10 @@ def parts(settings: DataSettings, domain: str | None, path: str) -> list[Part]:
             ]
             continue
         together.append(file)
-        if sum(one.size for one in together) >= PART_BYTES:
+        weight += file.size
+        if weight >= PART_BYTES:
             made.append(_part(together, domain))
-            together = []
+            together, weight = [], 0
     return made + ([_part(together, domain)] if together else [])
 
 

@@ -49,11 +49,10 @@ class SentencePiece:
 
 def from_file(content: bytes, name: str, separator: str | None) -> SentencePiece:
     """Documents end with `separator`, else with eos, else with bos. Raises InputError where it is no model."""
+    library = _library()
     try:
-        processor = _library().SentencePieceProcessor(model_proto=content)
+        processor = library.SentencePieceProcessor(model_proto=content or b"empty")  # b"" would be no model at all
         size = processor.vocab_size()
-    except InputError:
-        raise
     except Exception as error:  # the library raises RuntimeError and its own kinds
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"tokenizer {name} is no SentencePiece model: {first}") from None
