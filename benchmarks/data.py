@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -59,11 +58,10 @@ def unique_texts(size: int) -> list[str]:
     settings = DataSettings("python_source")
     documents = [d.text.decode() for part in parts(settings) for d in read(settings, part) if d and d.text]
     made, total = [], 0
-    for number in itertools.count():
-        made.append(f"# {number}\n{documents[number % len(documents)]}")
+    while total < size:
+        made.append(f"# {len(made)}\n{documents[len(made) % len(documents)]}")
         total += len(made[-1])
-        if total >= size:
-            return made
+    return made
 
 
 def prepare_rows(folder: Path, texts: list[str]) -> list[str]:

@@ -80,15 +80,24 @@ def _choose(parts: Sequence[Part], tables: Sequence[Table]) -> Kept:
     same = np.zeros(len(digests), dtype=bool)
     same[order[1:]] = (digests[order[1:]] == digests[order[:-1]]).all(axis=1)
     held_out = named if named.any() else is_held_out(digests[:, 0])
-    names = np.concatenate([table.domains for table in tables]) if len(digests) else np.zeros(0, dtype=str)
-    tokens = np.concatenate([table.tokens for table in tables])
-    found, numbers = np.unique(names, return_inverse=True)
-    if len(found) > MOST_DOMAINS:
-        weight = np.bincount(numbers, weights=tokens, minlength=len(found))
-        small = np.argsort(-weight, kind="stable")[MOST_DOMAINS:]
-        names = np.where(np.isin(numbers, small), "other", names)
-        found, numbers = np.unique(names, return_inverse=True)
-    return Kept(~same, held_out, numbers, tuple(str(name) for name in found))
+    domain, domains = _domains(tables)
+    return Kept(~same, held_out, domain, domains)
+
+
+def _domains(tables: Sequence[Table]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(number of each document's domain, names)."""
+    weights: Counter[str] = Counter()
+    for table in tables:
+        tokens = np.bincount(table.domain, weights=table.tokens, minlength=len(table.names))
+        weights.update({str(name): int(count) for name, count in zip(table.names, tokens, strict=True)})
+    ranked = sorted(weights, key=lambda name: (-weights[name], name))
+    names = sorted({*ranked[:MOST_DOMAINS], *(["other"] if len(ranked) > MOST_DOMAINS else [])})
+    numbers = [
+        np.asarray([names.index(str(name) if str(name) in names else "other") for name in table.names], np.uint32)
+        for table in tables
+    ]
+    parts = [number[table.domain] for number, table in zip(numbers, tables, strict=True) if len(table.domain)]
+    return np.concatenate([np.zeros(0, np.uint32), *parts]), tuple(names)
 
 
 class _Writer:

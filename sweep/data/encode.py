@@ -25,7 +25,8 @@ class Table:
     digests: np.ndarray  # (documents, 2) uint64
     tokens: np.ndarray  # (documents,) int64
     bytes: np.ndarray  # (documents,) int64; 0 where the vocabulary is unknown
-    domains: np.ndarray  # (documents,) str
+    domain: np.ndarray  # (documents,) uint32: place in `names`
+    names: np.ndarray  # (domains,) str
     skipped: int  # documents that were no text, or empty
 
 
@@ -36,7 +37,8 @@ def is_encoded(stem: Path) -> bool:
 def read_table(stem: Path) -> Table:
     with np.load(stem.with_suffix(".npz")) as arrays:
         return Table(
-            **{name: arrays[name] for name in ("digests", "tokens", "bytes", "domains")}, skipped=int(arrays["skipped"])
+            **{name: arrays[name] for name in ("digests", "tokens", "bytes", "domain", "names")},
+            skipped=int(arrays["skipped"]),
         )
 
 
@@ -62,13 +64,15 @@ def encode_part(settings: DataSettings, tokenizer: Tokenizer, part: Part, stem: 
                     sizes += _sizes(kept, known)
                     out.write(joined.astype(dtype, copy=False).tobytes())
         os.replace(temporary, stem.with_suffix(".tokens"))
+        names, domain = np.unique(np.asarray(domains, dtype=str), return_inverse=True)
         with temporary.open("wb") as out:
             np.savez(
                 out,
                 digests=np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2),
                 tokens=np.asarray(lengths, dtype=np.int64),
                 bytes=np.asarray(sizes, dtype=np.int64),
-                domains=np.asarray(domains, dtype=str),
+                domain=domain.astype(np.uint32),
+                names=names,
                 skipped=np.int64(skipped),
             )
         os.replace(temporary, stem.with_suffix(".npz"))
