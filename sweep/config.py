@@ -14,7 +14,7 @@ from models.architecture import MLPS, PARAMETRISATIONS
 from models.decoder import REMATERIALISATIONS
 from results.store import check_name
 from sweep.data.config import data_settings, data_spec
-from sweep.data.corpus import CorpusInfo
+from sweep.data.manifest import CorpusInfo
 from sweep.data.settings import DataSettings
 from sweep.optimiser import KINDS as OPTIMISERS
 from sweep.reader import Reader

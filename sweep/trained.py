@@ -12,7 +12,8 @@ from typing import Any
 from fitting.errors import InputError
 from results.record import RunRecord, RunStatus
 from results.store import Store
-from sweep.data.corpus import MANIFEST, Corpus, read_manifest
+from sweep.data.corpus import Corpus
+from sweep.data.manifest import MANIFEST, read_manifest
 from sweep.data.tokenizers.choose import FILES
 from sweep.spec import RunSpec, spec_from_json
 

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitting.errors import InputError
-from sweep.data.corpus import Corpus, CorpusInfo
+from sweep.data.corpus import Corpus
+from sweep.data.manifest import CorpusInfo
 from sweep.data.order import Order, chosen_windows, permuted
 from sweep.data.prepare import prepare
 from sweep.data.settings import DataSettings
@@ -86,7 +87,7 @@ def test_a_shards_index_says_where_documents_start(corpus):
 
 def test_preparing_twice_gives_the_same_corpus_whatever_the_workers(corpus, text_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("sweep.data.sources.text.PART_BYTES", 200_000)
-    monkeypatch.setattr("sweep.data.prepare.ALONE_BYTES", 0)
+    monkeypatch.setattr("sweep.data.pool.ALONE_BYTES", 0)
     for workers in (1, 2):
         again = prepare(of_folder(text_folder), out=tmp_path / str(workers), workers=workers)
         assert again.info.documents == corpus.info.documents
@@ -107,19 +108,19 @@ def test_a_kill_in_the_middle_loses_only_what_was_under_way(tmp_path):
 
     killed = subprocess.Popen(command(tmp_path / "killed"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and len(list(tmp_path.glob(".killed.*.work/*.npz"))) < 2:
+    while time.monotonic() < deadline and len(list(tmp_path.glob(".killed.work/*.npz"))) < 2:
         time.sleep(0.02)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert not (tmp_path / "killed").exists()
-    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob(".killed.*.work/*.npz")}
+    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob(".killed.work/*.npz")}
     assert len(kept) >= 2
     whole = subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True)
     resumed = subprocess.run(command(tmp_path / "killed"), check=True, capture_output=True)
     assert b"encoding" in resumed.stderr
     assert whole.returncode == resumed.returncode == 0
     assert Corpus.open(tmp_path / "killed").info.fingerprint == Corpus.open(tmp_path / "whole").info.fingerprint
-    assert not list(tmp_path.glob(".killed.*.work"))
+    assert not list(tmp_path.glob(".killed.work"))
     Corpus.open(tmp_path / "killed").verify()
 
 

@@ -18,7 +18,7 @@ from results.store import DEFAULT_STORE, Store
 from sweep.data.corpus import Corpus
 from sweep.data.settings import DataSettings
 
-app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 _DEFAULTS = DataSettings("python_source")
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 StorePath = Annotated[str, typer.Option(help="store that holds the run")]

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from fitting.errors import InputError
-from sweep.data.corpus import MANIFEST, CorpusInfo, Shard, manifest_text
 from sweep.data.encode import Table, read_table
+from sweep.data.manifest import MANIFEST, CorpusInfo, Shard, manifest_text
 from sweep.data.sources import Part
 from sweep.data.sources.part import is_held_out
 from sweep.data.tokenizers import Tokenizer, save, token_dtype

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fitting.errors import InputError
-from sweep.data.corpus import CorpusInfo
+from sweep.data.manifest import CorpusInfo
 from sweep.data.order import Mixture
 from sweep.data.settings import DataSettings
 from sweep.reader import Reader

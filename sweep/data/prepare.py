@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import hashlib
-import json
-import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from fitting.cache import cache_folder
 from fitting.errors import InputError
 from sweep.data import sources, tokenizers
 from sweep.data.assemble import assemble
-from sweep.data.corpus import FORMAT, MANIFEST, Corpus, read_manifest
-from sweep.data.encode import encode_part, is_encoded
+from sweep.data.corpus import Corpus
+from sweep.data.manifest import FORMAT, MANIFEST, read_manifest
+from sweep.data.pool import Report, available_cores, encode_parts
 from sweep.data.settings import DataSettings
 from sweep.data.sources.formats import TOKENISED, formats
-from sweep.data.sources.part import Part, is_held_out
+from sweep.data.sources.part import Part
 from sweep.data.sources.synthetic import process
-from sweep.data.tokenizers import Tokenizer
-from sweep.data.tokenizers.library import Library
-
-Report = Callable[[str, float], None]
-
-ALONE_BYTES = 8_000_000  # below, one process is done before others have started
-SAMPLE_BYTES = 8_000_000  # of text for a BPE: more changes the merges of a small vocabulary little (assumption)
-SAMPLED_PARTS = 64
+from sweep.data.tokenizers.tokenizer import fingerprint
+from sweep.data.vocabulary import tokenizer_of
 
 
 def prepare(
@@ -60,7 +50,12 @@ def prepare(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             if not _is_done(folder, signature):  # another process may have been faster
-                _prepare(settings, parts, folder, signature, report, workers or _cores())
+                try:
+                    _prepare(settings, parts, folder, signature, report, workers or available_cores())
+                except InputError:
+                    if out is None:  # what mends the source also gives it another folder in the cache
+                        shutil.rmtree(_work_folder(folder), ignore_errors=True)
+                    raise
     report("corpus ready", 1.0)
     return Corpus.open(folder)
 
@@ -115,19 +110,17 @@ def _locked(folder: Path) -> Generator[None]:
         yield
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _prepare(
     settings: DataSettings, parts: list[Part], folder: Path, signature: str, report: Report, workers: int
 ) -> None:
-    work = folder.parent / f".{folder.name}.{signature}.work"
+    work = _work_folder(folder)
     work.mkdir(exist_ok=True)
     report("reading the tokenizer" if settings.tokenizer != "bpe" else "training the tokenizer", 0.0)
-    tokenizer = _tokenizer(settings, parts, work)
-    stems = [work / f"part-{number:06d}" for number in range(len(parts))]
-    _encode(settings, tokenizer, parts, stems, report, workers)
+    tokenizer = tokenizer_of(settings, parts, work / f"{signature}.json")
+    encoded_by = f"{FORMAT} {settings} {fingerprint(tokenizer)}"
+    # Named by content: where one file of many is mended, the parts of the others are there already.
+    stems = [work / hashlib.sha256(f"{encoded_by} {part}".encode()).hexdigest()[:24] for part in parts]
+    encode_parts(settings, tokenizer, parts, stems, report, workers)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
     try:
         facts = {
@@ -146,102 +139,13 @@ def _prepare(
     shutil.rmtree(work, ignore_errors=True)
 
 
+def _work_folder(folder: Path) -> Path:
+    """What is encoded so far; gone once the corpus is there."""
+    return folder.parent / f".{folder.name}.work"
+
+
 def _entropy(settings: DataSettings) -> tuple[float, float] | None:
     if settings.source != "synthetic":
         return None
     known = process(settings.vocab_size, settings.synthetic_seed)
     return known.entropy_first, known.entropy_rest
-
-
-def _tokenizer(settings: DataSettings, parts: Sequence[Part], work: Path) -> Tokenizer:
-    """A vocabulary trained here is kept beside the parts that were encoded with it."""
-    kept = work / "tokenizer.json"
-    if settings.tokenizer == "bpe" and kept.exists():
-        fields = json.loads(kept.read_text())
-        return Library(**fields)
-    made = tokenizers.named(
-        settings.tokenizer, settings.vocab_size, settings.separator, lambda: _sample(settings, parts)
-    )
-    if settings.tokenizer == "bpe":
-        assert dataclasses.is_dataclass(made)
-        assert not isinstance(made, type)
-        kept.with_suffix(".tmp").write_text(json.dumps(dataclasses.asdict(made)))
-        os.replace(kept.with_suffix(".tmp"), kept)
-    return made
-
-
-def _sample(settings: DataSettings, parts: Sequence[Part]) -> list[bytes]:
-    """Training documents from the beginnings of evenly spaced parts."""
-    import numpy as np
-
-    chosen = [parts[int(i)] for i in np.unique(np.linspace(0, len(parts) - 1, min(SAMPLED_PARTS, len(parts))))]
-    texts: list[bytes] = []
-    for part in chosen:
-        size = 0
-        for document in sources.read(settings, part):
-            if document is None or document.text is None or part.held_out:
-                continue
-            if is_held_out(np.frombuffer(document.digest, "<u8")[:1])[0]:
-                continue
-            texts.append(document.text)
-            size += len(document.text)
-            if size >= SAMPLE_BYTES / len(chosen):
-                break
-    if not texts:
-        raise InputError("the source holds no UTF-8 text to train a vocabulary on; give text, Markdown or code")
-    return texts
-
-
-def _encode(
-    settings: DataSettings,
-    tokenizer: Tokenizer,
-    parts: Sequence[Part],
-    stems: Sequence[Path],
-    report: Report,
-    workers: int,
-) -> None:
-    """Every part that is not encoded yet; progress by weight."""
-    left = [number for number, stem in enumerate(stems) if not is_encoded(stem)]
-    total = sum(part.weight for part in parts) or 1
-    done = total - sum(parts[number].weight for number in left)
-    words = f"encoding {total / 1e6:,.0f} MB" if total > 1e6 else "encoding"
-
-    def finished(number: int) -> None:
-        nonlocal done
-        done += parts[number].weight
-        report(words, 0.05 + 0.9 * done / total)
-
-    report(words, 0.05 + 0.9 * done / total)
-    weight = sum(parts[number].weight for number in left)
-    if workers == 1 or len(left) == 1 or 1000 < weight < ALONE_BYTES:
-        for number in left:
-            encode_part(settings, tokenizer, parts[number], stems[number])
-            finished(number)
-        return
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(workers, context, _one_thread) as pool:
-            futures = {
-                pool.submit(encode_part, settings, tokenizer, parts[number], stems[number]): number for number in left
-            }
-            waiting = set(futures)
-            try:
-                while waiting:
-                    ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        future.result()
-                        finished(futures[future])
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    except BrokenProcessPool:
-        raise InputError(
-            "a process that encoded a part was killed, perhaps for want of memory; what is done is kept. Run the same "
-            "command again, with fewer workers"
-        ) from None
-
-
-def _one_thread() -> None:
-    """Processes are the parallelism: libraries that start threads of their own keep to one."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    os.environ["RAYON_NUM_THREADS"] = "1"
