@@ -16,13 +16,12 @@ from results.store import check_name
 from sweep.data.config import data_settings, data_spec
 from sweep.data.manifest import CorpusInfo
 from sweep.data.settings import DataSettings
+from sweep.evaluation import check_task_name
 from sweep.optimiser import KINDS as OPTIMISERS
 from sweep.reader import Reader
 from sweep.recipe import at_horizon
 from sweep.schedule import KINDS
 from sweep.spec import OptimiserSpec, RunSpec, ScheduleSpec
-from sweep.tasks import NAMES as BUNDLED
-from sweep.tasks import read_questions
 from sweep.train import PRECISIONS
 
 TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, where neither D nor D/N is given
@@ -111,13 +110,7 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
 def _tasks(read: Reader) -> tuple[str, ...]:
     names = tuple(path for _, path in read.paths("evaluation.tasks"))
     for name in names:
-        if name.endswith(".jsonl"):
-            read_questions(name)
-        elif name not in (*BUNDLED, "bundled"):
-            raise InputError(
-                f"evaluation.tasks holds {name!r}; allowed are bundled (all of {', '.join(BUNDLED)}), one of these, "
-                f"and .jsonl files"
-            )
+        check_task_name("evaluation.tasks", name)
     return names
 
 

@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from fitting.errors import InputError
 from results.measurement import Measurement
+from results.store import Store
 from sweep.data.corpus import Corpus, HeldOut
 from sweep.place import Place
 from sweep.spec import RunSpec
 from sweep.tasks import bundled_questions, read_questions, score
 from sweep.tasks.bundled.choose import NAMES
 from sweep.tasks.question import Question
+from sweep.train import program_for
+from sweep.trained import Trained
 
 FEWEST_WINDOWS = 8  # of an evaluation before the end
 FEWEST_QUESTIONS = 10  # of a task; with fewer its standard error says nothing
@@ -121,6 +125,45 @@ def check_tasks(tasks: Sequence[str], count: int, corpus: Corpus, lengths: set[i
     questions = questions_of(tasks, count, corpus)
     for length in lengths if questions else ():
         score(questions, corpus.tokenizer, length, lambda windows: np.zeros(windows[:, 1:].shape))
+
+
+def score_run(
+    store: Store, model: Trained, tasks: Sequence[str], count: int, corpus: Corpus | None = None
+) -> list[Measurement]:
+    """Of a finished run, from its last checkpoint, into the store. `corpus`: whose held-out text makes questions.
+
+    Raises InputError where a task needs text and there is none.
+    """
+    spec = model.spec
+    for name in tasks:
+        check_task_name("--tasks", name)
+    found = questions_of(tasks, count, corpus or model.corpus)
+    if not found:
+        raise InputError(
+            f"no question could be made for {', '.join(tasks)}: they need held-out text. Name its corpus with --corpus"
+        )
+    program = program_for(spec)
+    at = At(spec.steps, float(spec.d_tokens), model.record.attempt)
+    length = spec.data.sequence
+    made = list(of_tasks(found, model.corpus, length, lambda windows: program.token_losses(model.params, windows), at))
+    names = {one.name for one in made}
+    kept = [
+        one
+        for one in store.measurements(model.record.run_id)
+        if one.step == at.step and not (one.kind == "task" and one.name in names)
+    ]
+    store.write_measurements(model.record.run_id, [*kept, *made])
+    return made
+
+
+def check_task_name(field: str, name: str) -> None:
+    """Raises InputError, for a JSONL file that cannot be read too."""
+    if name.endswith(".jsonl"):
+        read_questions(name)
+    elif name not in (*NAMES, "bundled"):
+        raise InputError(
+            f"{field} holds {name!r}; allowed are bundled (all of {', '.join(NAMES)}), one of these, and .jsonl files"
+        )
 
 
 def forward_flops(spec: RunSpec, tokens: int) -> float:

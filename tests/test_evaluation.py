@@ -21,11 +21,11 @@ from results.store import Store
 from sweep.data.corpus import Corpus
 from sweep.data.prepare import prepare
 from sweep.data.settings import DataSettings
-from sweep.evaluation import At, affordable, check_tasks, of_text, questions_of
+from sweep.evaluation import At, affordable, check_tasks, of_text, questions_of, score_run
 from sweep.execute import execute
 from sweep.place import Place
 from sweep.spec import DataSpec, OptimiserSpec, RunSpec, ScheduleSpec
-from sweep.trained import keep_vocabulary
+from sweep.trained import keep_vocabulary, load_run
 
 ADAMW = OptimiserSpec("adamw", 4e-3, 0.9, 0.95, 1e-10, 0.1, 1e4, 0.5, 1.0)
 
@@ -150,6 +150,22 @@ def test_a_choice_that_fits_no_window_is_refused_before_training(corpus, tmp_pat
     with pytest.raises(InputError, match="long"):
         check_tasks((str(file),), 10, corpus, {64})
     check_tasks((str(file),), 10, corpus, {256})
+
+
+def test_a_finished_run_can_be_asked_later(corpus, run, tmp_path):
+    """The same scores as at its end, where the questions are the same; other measurements stay."""
+    store, record = run
+    model = load_run(store, record.run_id[:8])
+    before = {(m.step, m.kind, m.name, m.metric): m.value for m in store.measurements(record.run_id)}
+    made = score_run(store, model, ("arithmetic",), 20, corpus)
+    for one in made:
+        assert one.value == pytest.approx(before[400, "task", one.name, one.metric], rel=1e-5)
+    after = {(m.step, m.kind, m.name, m.metric): m.value for m in store.measurements(record.run_id)}
+    assert after.keys() == before.keys()
+    with pytest.raises(InputError, match="they need held-out text"):
+        score_run(store, model, ("cloze",), 20)
+    with pytest.raises(InputError, match="holds 'riddles'"):
+        score_run(store, model, ("riddles",), 20)
 
 
 def test_the_wide_table_has_a_column_each(run, tmp_path):

@@ -125,6 +125,8 @@ class Corpus:
         """Held-out documents, from the beginning of each domain, about `limit` bytes in all."""
         if self.info.separator is None or not self.token_bytes.any():
             return []
+        if not all((self.folder / shard.file).exists() for shard in self.info.shards):
+            return []  # only the vocabulary was kept, in the store of a run
         streams, texts = self.streams("held_out"), []
         for stream in streams:
             budget = limit / len(streams)
