@@ -38,8 +38,9 @@ def corpus(tmp_path_factory, text_folder) -> Corpus:
         (folder / name).mkdir()
     for file in text_folder.iterdir():
         text = file.read_text()
-        (folder / "code" / file.name).write_text(text)
-        (folder / "edoc" / file.name).write_text(text[::-1])
+        for part in range(0, len(text), 4000):  # enough documents for a held-out one in both
+            (folder / "code" / f"{part}-{file.name}").write_text(text[part : part + 4000])
+            (folder / "edoc" / f"{part}-{file.name}").write_text(text[part : part + 4000][::-1])
     return prepare(DataSettings("text", ((None, str(folder)),), tokenizer="bytes"))
 
 

@@ -196,9 +196,10 @@ def test_cloze_goes_on_as_the_document_does(texts):
     assert Counter(question.task for question in questions) == {"cloze/2-line": 100, "cloze/8-line": 100}
     for question in questions:
         assert question.task == f"cloze/{len(question.question.splitlines())}-line"
-        goes_on = [any(question.question + choice + "\n" in text for text in texts) for choice in question.choices]
+        whole = [f"\n{text}\n" for text in texts]  # first and last lines count too
+        goes_on = [any(question.question + choice + "\n" in text for text in whole) for choice in question.choices]
         assert goes_on == [place == question.answer for place in range(4)]
-        assert all(any(choice + "\n" in text for text in texts) for choice in question.choices)
+        assert all(any(choice + "\n" in text for text in whole) for choice in question.choices)
         lengths = [len(choice) for choice in question.choices]
         assert max(lengths) - min(lengths) <= 0.3 * len(right(question))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -29,11 +30,14 @@ def make(texts: Sequence[str], count: int, seed: int) -> list[Question]:
     for d, i in places:
         by_length[len(docs[d][i])].append((d, i))
 
+    # A line that follows the last one of the context anywhere would be right as well.
+    follows = {pair for lines in docs for pair in itertools.pairwise(lines)}
+
     def draw(grade: int) -> Question | None:
         d, i = rng.choice(places)
         before = context(docs[d], i, grade)
         wrong = _elsewhere(docs, by_length, (d, i), rng) if before is not None else None
-        if before is None or wrong is None:
+        if before is None or wrong is None or any((docs[d][i - 1], line) in follows for line in wrong):
             return None
         return asked(f"cloze/{grade}-line", before, "\n" + docs[d][i], ["\n" + line for line in wrong], rng)
 
