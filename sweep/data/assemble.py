@@ -20,6 +20,7 @@ from sweep.data.tokenizers import Tokenizer, save, token_dtype
 from sweep.data.tokenizers.tokenizer import fingerprint
 
 SHARD_TOKENS = 2**29
+COUNTED_AT_ONCE = 2**22  # tokens
 MOST_DOMAINS = 64  # the largest; the rest are one more, "other"
 SPLITS = ("train", "held_out")
 
@@ -173,7 +174,8 @@ def _byte_ratio(folder: Path, shards: Sequence[Shard], lengths: np.ndarray, toke
     raw, counted = sum(shard.bytes for shard in held_out), 0
     for shard in held_out:
         ids = np.memmap(folder / shard.file, token_dtype(tokenizer.vocab_size), mode="r")
-        counted += int(lengths[ids].sum())
+        for start in range(0, len(ids), COUNTED_AT_ONCE):
+            counted += int(lengths[ids[start : start + COUNTED_AT_ONCE]].sum())
     return raw / counted if counted else 1.0
 
 
