@@ -47,6 +47,7 @@ def estimated_seconds(specs: Sequence[RunSpec], records: Sequence[RunRecord], co
 def matmul_rate() -> float:
     """FLOP/s of a (128, 64) x (64, 64) float32 product, in 0.1 s: small enough that BLAS keeps to one core."""
     a, b, out = np.ones((128, 64), np.float32), np.ones((64, 64), np.float32), np.empty((128, 64), np.float32)
+    np.matmul(a, b, out=out)  # the first product starts the library's threads, which can take as long as the probe
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < 0.1:
         np.matmul(a, b, out=out)
