@@ -37,4 +37,4 @@ class Measurement:
 
     @property
     def column(self) -> str:
-        return f"{self.metric}:{self.name}" if self.kind != "all" else f"{self.metric}:all"
+        return f"{self.metric}:{self.name}"

@@ -14,6 +14,7 @@ from fitting.errors import InputError
 from results.measurement import Measurement
 from results.store import Store
 from sweep.data.corpus import Corpus, HeldOut
+from sweep.data.order import evenly_spaced
 from sweep.place import Place
 from sweep.spec import RunSpec
 from sweep.tasks import bundled_questions, read_questions, score
@@ -53,7 +54,7 @@ def steps_between(spec: RunSpec, place: Place, held_out: HeldOut) -> dict[int, i
 
 def thinned(held_out: HeldOut, windows: int) -> HeldOut:
     """Evenly spaced ones of it."""
-    chosen = np.unique(np.linspace(0, len(held_out.windows) - 1, windows).astype(np.int64))
+    chosen = evenly_spaced(len(held_out.windows), windows)
     return HeldOut(held_out.windows[chosen], held_out.domain[chosen], held_out.domains)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fitting.errors import InputError
 from sweep.data.manifest import CorpusInfo, read_manifest
-from sweep.data.order import Order, chosen_windows
+from sweep.data.order import Order, chosen_windows, evenly_spaced
 from sweep.data.tokenizers import Tokenizer, load, token_dtype
 
 
@@ -116,7 +116,7 @@ class Corpus:
                 f"data.sequence is {length}; the held-out split has {self.info.held_out_tokens} tokens. Give a larger "
                 f"corpus or shorter sequences"
             )
-        chosen = np.unique(np.linspace(0, available - 1, min(wanted, available)).astype(np.int64))
+        chosen = evenly_spaced(available, wanted)
         domain = np.searchsorted(np.cumsum(counts), chosen, side="right")
         windows = _take(streams, chosen, length, token_dtype(self.info.vocab_size))
         return HeldOut(windows, domain, tuple(stream.domain for stream in streams))
@@ -146,17 +146,7 @@ class Stream:
     shards: tuple[np.ndarray, ...]
 
     def windows(self, length: int) -> int:
-        return sum(max(0, len(shard) - 1) // length for shard in self.shards)
-
-    def take(self, chosen: np.ndarray, length: int, out: np.ndarray) -> None:
-        """Fills out (windows, length + 1) with windows of these numbers."""
-        counts = np.asarray([max(0, len(shard) - 1) // length for shard in self.shards])
-        ends = np.cumsum(counts)
-        at = np.searchsorted(ends, chosen, side="right")
-        for number in np.unique(at):
-            here = at == number
-            first = (chosen[here] - (ends[number] - counts[number])) * length
-            out[here] = self.shards[number][first[:, None] + np.arange(length + 1)]
+        return sum(_windows(shard, length) for shard in self.shards)
 
     def documents(self, separator: int):
         for shard in self.shards:
@@ -176,16 +166,21 @@ def _streams(folder: Path, info: CorpusInfo, split: str) -> list[Stream]:
 
 
 def _take(streams: Sequence[Stream], chosen: np.ndarray, length: int, dtype: np.dtype) -> np.ndarray:
-    out = np.empty((len(chosen), length + 1), dtype=dtype)
-    counts = np.asarray([stream.windows(length) for stream in streams])
+    """Windows of these numbers, counted shard by shard through all streams: (windows, length + 1)."""
+    shards = [shard for stream in streams for shard in stream.shards]
+    counts = np.asarray([_windows(shard, length) for shard in shards])
     ends = np.cumsum(counts)
     at = np.searchsorted(ends, chosen, side="right")
+    out = np.empty((len(chosen), length + 1), dtype=dtype)
     for number in np.unique(at):
         here = at == number
-        part = np.empty((int(here.sum()), length + 1), dtype=dtype)
-        streams[number].take(chosen[here] - (ends[number] - counts[number]), length, part)
-        out[here] = part
+        first = (chosen[here] - (ends[number] - counts[number])) * length
+        out[here] = shards[number][first[:, None] + np.arange(length + 1)]
     return out
+
+
+def _windows(shard: np.ndarray, length: int) -> int:
+    return max(0, len(shard) - 1) // length
 
 
 def _size(file: Path) -> int | None:

@@ -28,6 +28,11 @@ class Order:
     curriculum: tuple[tuple[int, Mixture], ...] = ()  # (first step, mixture), steps rising from 0; empty: as it is
 
 
+def evenly_spaced(available: int, wanted: int) -> np.ndarray:
+    """At most `wanted` of 0 .. available - 1, the first and the last among them where there are two."""
+    return np.unique(np.linspace(0, available - 1, min(wanted, available)).astype(np.int64))
+
+
 def permuted(index: np.ndarray, size: int, *key: int) -> np.ndarray:
     """The images of `index` under a bijection of 0 .. size - 1 drawn from the key.
 
@@ -119,7 +124,7 @@ class _Cycle:
 
 @functools.lru_cache(maxsize=32)
 def _cycle(mixture: Mixture, names: tuple[str, ...]) -> _Cycle:
-    """The domain furthest behind its share comes next, so no prefix is off by more than one window."""
+    """The domain furthest behind its share comes next, so no prefix is off by more than about one window."""
     unknown = [name for name, _ in mixture if name not in names]
     if unknown:
         raise InputError(f"data.mixture names {', '.join(unknown)}; the corpus has the domains {', '.join(names)}")

@@ -43,10 +43,10 @@ def prepare(
         return Corpus.open(Path(settings.paths[0][1]).expanduser())
     report("listing files", 0.0)
     parts = sources.parts(settings)
-    _check_tokenizer(settings)
     signature = _signature(settings, parts)
     folder = (out or cache_folder() / "corpus" / signature).absolute()
     if not _is_done(folder, signature):
+        _check_tokenizer(settings)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             if not _is_done(folder, signature):  # another process may have been faster

@@ -12,6 +12,7 @@ import numpy as np
 
 from fitting.errors import InputError
 from sweep.data import sources, tokenizers
+from sweep.data.order import evenly_spaced
 from sweep.data.settings import DataSettings
 from sweep.data.sources.part import Part, is_held_out
 from sweep.data.tokenizers import Tokenizer
@@ -39,7 +40,7 @@ def tokenizer_of(settings: DataSettings, parts: Sequence[Part], kept: Path) -> T
 
 def _sample(settings: DataSettings, parts: Sequence[Part]) -> list[bytes]:
     """Training documents from the beginnings of evenly spaced parts."""
-    chosen = [parts[int(i)] for i in np.unique(np.linspace(0, len(parts) - 1, min(SAMPLED_PARTS, len(parts))))]
+    chosen = [parts[i] for i in evenly_spaced(len(parts), SAMPLED_PARTS)]
     texts: list[bytes] = []
     for part in chosen:
         size = 0
