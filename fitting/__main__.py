@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ import numpy as np
 import typer
 
 from fitting.cache import use_compile_cache
-from fitting.errors import InputError
+from fitting.errors import InputError, run_command
 from fitting.laws import law_named
 from fitting.read import Columns, read_design, read_points, read_targets
 
@@ -221,11 +220,7 @@ def _write(path: Path, text: str) -> None:
 
 def main() -> None:
     use_compile_cache()
-    try:
-        app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(app)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fitting.errors import InputError
+from fitting.errors import InputError, run_command
 from results.store import DEFAULT_STORE, Store
 from sweep.data.corpus import Corpus
 from sweep.data.settings import DataSettings
@@ -195,11 +195,7 @@ def _show(corpus: Corpus, as_json: bool) -> None:
 
 
 def main() -> None:
-    try:
-        app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(app)
 
 
 if __name__ == "__main__":

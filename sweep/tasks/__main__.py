@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fitting.cache import use_compile_cache
-from fitting.errors import InputError
+from fitting.errors import InputError, run_command
 from results.record import RunStatus
 from results.store import DEFAULT_STORE, Store
 
@@ -68,11 +68,7 @@ def score(
 
 
 def main() -> None:
-    try:
-        app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(app)
 
 
 if __name__ == "__main__":
