@@ -13,22 +13,21 @@ import typer
 from fitting.cache import use_compile_cache
 from fitting.errors import InputError, run_command
 from fitting.laws import law_named
+from fitting.options import (
+    ClusterColumn,
+    DColumn,
+    FlopsColumn,
+    JsonOption,
+    LawOption,
+    LossColumn,
+    NColumn,
+    PointsOption,
+    ResamplesOption,
+    WhereOption,
+)
 from fitting.read import Columns, read_design, read_points, read_targets
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
-
-PointsOption = Annotated[
-    list[str], typer.Option("--points", help="CSV or Parquet file, folder of a store, or glob; may be given again")
-]
-WhereOption = Annotated[str | None, typer.Option(help="keep the rows for which this holds, e.g. 'flops < 1e21'")]
-LawOption = Annotated[str, typer.Option(help="which law")]
-ResamplesOption = Annotated[int, typer.Option(min=100, max=100_000, help="bootstrap resamples")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print the record as JSON")]
-NColumn = Annotated[str, typer.Option(help="column of N, parameters")]
-DColumn = Annotated[str, typer.Option(help="column of D, training tokens")]
-LossColumn = Annotated[str, typer.Option(help="column of the loss, nats per token")]
-FlopsColumn = Annotated[str | None, typer.Option(help="column of C, training FLOPs [default: flops, else 6ND]")]
-ClusterColumn = Annotated[str | None, typer.Option(help="rows with the same value here are resampled together")]
 
 
 @app.command()

@@ -1,8 +1,4 @@
-"""N*, D* and L* for a compute budget: how large a model, on how many tokens?
-
-Minimise E + A/N^alpha + B/D^beta subject to C = 6ND (Hoffmann et al. 2022, eq. 4):
-G = (alpha A / (beta B))^(1/(alpha+beta)), N* = G (C/6)^(beta/(alpha+beta)), D* = (C/6)^(alpha/(alpha+beta)) / G.
-"""
+"""N*, D* and L* of a fit for a compute budget, with their intervals: how large a model, on how many tokens?"""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.fit import Fit
+from fitting.planner.surface import FLOPS_PER_PARAMETER_TOKEN, Surface
 from fitting.predict import LEVEL, predict
 
 
@@ -38,27 +35,22 @@ class Allocation:
 def optimum(
     constants: Mapping[str, float] | Mapping[str, np.ndarray], flops: float | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """N*, D* of the closed form above, broadcast over constants and budgets; NaN where an exponent is zero."""
-    alpha, beta = constants["alpha"], constants["beta"]
-    total = alpha + beta
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_g = np.log(alpha * constants["A"] / (beta * constants["B"])) / total
-        log_nd = np.log(np.asarray(flops) / 6.0)
-        n_params = np.exp(log_g + log_nd * beta / total)
-        d_tokens = np.exp(log_nd * alpha / total - log_g)
-    return n_params, d_tokens
+    """N*, D* of a law's published constants, broadcast over them and budgets; NaN where an exponent is zero."""
+    surface = Surface.of({"E": 0.0, **constants})  # the floor moves no optimum
+    assert surface is not None  # has_closed_form
+    return surface.optimum(flops)
 
 
 def within_reach(n_params: np.ndarray, flops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, D) of at least one parameter and one token: an optimum of points that identify no law can run off."""
-    product = np.maximum(flops / 6.0, 1.0)
+    product = np.maximum(flops / FLOPS_PER_PARAMETER_TOKEN, 1.0)
     kept = np.clip(n_params, 1.0, product)
     return kept, product / kept
 
 
 def has_closed_form(fit: Fit) -> bool:
-    """Whether the law's optimum is the one above: the sum of two power terms, or a monotone function of it."""
-    return {"A", "B", "alpha", "beta"} <= set(fit.constants) and fit.law.inputs == ("n_params", "d_tokens")
+    """Whether the law is a sum of two power terms, or a monotone function of it."""
+    return fit.law.surface and Surface.of(fit.constants) is not None
 
 
 def allocate(fit: Fit, flops: np.ndarray, level: float = LEVEL) -> Allocation | None:

@@ -12,6 +12,8 @@ judged with each family of sweeps left out in turn (docs/forecasts.md). No norma
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,13 +69,65 @@ class Average:
         return "average of " + ", ".join(parts)
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """The laws fitted for some targets: all that a forecast needs, and what a stored law holds."""
+
+    members: tuple[Member, ...]
+    modes: Mapping[tuple[str, int], Mode]  # by law and half decade of the target's compute
+    largest: float  # compute of the fitted points, FLOPs
+
+    def half_decades(self, flops: np.ndarray) -> np.ndarray:
+        """Which modes serve these targets: the nearest half decade of compute that was fitted for."""
+        known = np.asarray(sorted({group for _, group in self.modes}))
+        return known[np.abs(half_decade(flops)[:, None] - known[None]).argmin(axis=1)]
+
+    def predict(self, n_params: np.ndarray, d_tokens: np.ndarray, flops: np.ndarray) -> Average:
+        """Losses of runs (targets,); flops in the unit that `largest` is in."""
+        columns = {"n_params": n_params, "d_tokens": d_tokens, "flops": flops}
+        weights = np.asarray([member.weight for member in self.members])
+        served = self.half_decades(flops)
+        losses, variances = np.empty((2, len(self.members), len(flops)))
+        for row, member in enumerate(self.members):
+            for group in np.unique(served):
+                here = served == group
+                mode = self.modes[member.law, int(group)]
+                losses[row, here], variances[row, here] = mode.predict(mode.law.features(columns)[here])
+        return self.average(weights, losses, variances, flops)
+
+    def average(self, weights: np.ndarray, losses: np.ndarray, variances: np.ndarray, flops: np.ndarray) -> Average:
+        """From ln L and its variance under each law, (members, targets)."""
+        mean = weights @ losses
+        disagreement = weights @ (losses - mean) ** 2
+        rate = float(weights @ np.asarray([member.rate for member in self.members]))
+        decades = np.maximum(np.log10(flops / self.largest), NEAREST)
+        scale = np.sqrt(weights @ variances + disagreement + HOME**2 + (rate * decades) ** 2)
+        return Average(np.exp(mean), scale, self.members)
+
+
+def half_decade(flops: np.ndarray) -> np.ndarray:
+    """Targets of one half decade of compute share a fit."""
+    return np.round(2 * np.log10(flops)).astype(int)
+
+
 def forecast(points: Points, n_params: np.ndarray, d_tokens: np.ndarray, flops: np.ndarray | None = None) -> Average:
     """Losses of runs (targets,); flops in the unit of the points' column, None: 6ND against the points' 6ND."""
     n_params, d_tokens = np.atleast_1d(np.asarray(n_params, float)), np.atleast_1d(np.asarray(d_tokens, float))
     compute = points.flops if flops is not None else points.flops_6nd
     wanted = np.atleast_1d(np.asarray(flops, float)) if flops is not None else 6.0 * n_params * d_tokens
-    columns = {"n_params": n_params, "d_tokens": d_tokens, "flops": wanted}
-    members, losses, variances = [], [], []
+    return fit_ensemble(points, np.unique(half_decade(wanted)), compute).predict(n_params, d_tokens, wanted)
+
+
+def fit_ensemble(
+    points: Points,
+    half_decades: Sequence[int] | np.ndarray,
+    compute: np.ndarray | None = None,
+    report: Callable[[str], None] = lambda words: None,
+) -> Ensemble:
+    """The laws fitted for targets of these half decades of compute; None: 6ND of the points is their compute."""
+    compute = points.flops_6nd if compute is None else compute
+    members, modes = [], {}
+    everything = np.ones(len(points), dtype=bool)
     for name, exponent_sd in MEMBERS:
         law = law_named(name)
         features, log_loss = law.features(points.columns()), np.log(points.loss)
@@ -86,33 +140,13 @@ def forecast(points: Points, n_params: np.ndarray, d_tokens: np.ndarray, flops: 
         rates = _error_rates(name, exponent_sd, points, compute)
         rate = float(np.sqrt(np.mean(np.square(rates)))) if rates else RATE_UNKNOWN
         members.append(Member(name, 1 / (rate**2 + RATE_FLOOR**2), rate, bool(rates)))
-        loss, variance = _predict(name, exponent_sd, points, compute, law.features(columns), wanted)
-        losses.append(loss)
-        variances.append(variance)
-    weights = np.asarray([member.weight for member in members])
-    weights = weights / weights.sum()
-    mean = weights @ np.asarray(losses)
-    disagreement = weights @ (np.asarray(losses) - mean) ** 2
-    rate = float(weights @ np.asarray([member.rate for member in members]))
-    decades = np.maximum(np.log10(wanted / compute.max()), NEAREST)
-    scale = np.sqrt(weights @ np.asarray(variances) + disagreement + HOME**2 + (rate * decades) ** 2)
-    shown = tuple(Member(m.law, float(w), m.rate, m.tested) for m, w in zip(members, weights, strict=True))
-    return Average(np.exp(mean), scale, shown)
-
-
-def _predict(
-    name: str, exponent_sd: float, points: Points, compute: np.ndarray, features: np.ndarray, wanted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """ln L and its variance; targets of one half decade of compute share a fit."""
-    groups = np.round(2 * np.log10(wanted))
-    loss, variance = np.empty(len(wanted)), np.empty(len(wanted))
-    everything = np.ones(len(points), dtype=bool)
-    for group in np.unique(groups):
-        here = groups == group
-        target = max(float(np.median(wanted[here])), float(compute.max()))
-        mode = _mode(name, exponent_sd, points, compute, target, everything)
-        loss[here], variance[here] = mode.predict(features[here])
-    return loss, variance
+        for group in half_decades:
+            report(f"{name} for 1e{group / 2:g} FLOPs")
+            target = max(10 ** (float(group) / 2), float(compute.max()))
+            modes[name, int(group)] = _mode(name, exponent_sd, points, compute, target, everything)
+    total = sum(member.weight for member in members)
+    shown = tuple(dataclasses.replace(member, weight=member.weight / total) for member in members)
+    return Ensemble(shown, modes, float(compute.max()))
 
 
 def _error_rates(name: str, exponent_sd: float, points: Points, compute: np.ndarray) -> list[float]:

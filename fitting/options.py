@@ -1,0 +1,20 @@
+"""Options that several commands share: which points, which columns, how the answer is printed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+PointsOption = Annotated[
+    list[str], typer.Option("--points", help="CSV or Parquet file, folder of a store, or glob; may be given again")
+]
+WhereOption = Annotated[str | None, typer.Option(help="keep the rows for which this holds, e.g. 'flops < 1e21'")]
+LawOption = Annotated[str, typer.Option(help="which law")]
+ResamplesOption = Annotated[int, typer.Option(min=100, max=100_000, help="bootstrap resamples")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the record as JSON")]
+NColumn = Annotated[str, typer.Option(help="column of N, parameters")]
+DColumn = Annotated[str, typer.Option(help="column of D, training tokens")]
+LossColumn = Annotated[str, typer.Option(help="column of the loss, nats per token")]
+FlopsColumn = Annotated[str | None, typer.Option(help="column of C, training FLOPs [default: flops, else 6ND]")]
+ClusterColumn = Annotated[str | None, typer.Option(help="rows with the same value here are resampled together")]
