@@ -129,7 +129,7 @@ def run_spec(config: DictConfig, overrides: Mapping[str, Any], corpus: CorpusInf
         )
     return RunSpec(
         architecture=architecture,
-        data=data_spec(read, corpus, sequence, steps * batch * sequence),
+        data=data_spec(read, corpus, sequence, batch, steps),
         optimiser=_optimiser(read, steps * batch * sequence),
         schedule=ScheduleSpec(
             kind=read.choice("schedule.kind", KINDS),

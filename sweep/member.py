@@ -58,7 +58,7 @@ class Member:
         self.held_out = corpus.held_out(self.spec.data.eval_tokens, self.spec.data.sequence)
         self.evaluations = steps_between(self.spec, place, self.held_out)
         self.record = first_record(self.spec, place, corpus, store.read(self.spec.run_id))
-        self.first_epoch = int(self.record.unique_tokens // self.spec.batch_tokens)  # steps
+        self.fresh_steps = corpus.fresh_steps(self.spec.data.order, self.spec.batch_sequences)
 
     @functools.cached_property
     def rates(self) -> np.ndarray:
@@ -105,7 +105,7 @@ class Member:
     def note(self, done: Dispatched) -> None:
         """Takes over what a dispatch did: position, row of the curve, spikes."""
         timed = 0 if done.seconds is None else done.steps
-        fresh = max(0, min(done.steps, self.first_epoch - self.at.step))  # steps on text not seen before
+        fresh = max(0, min(done.steps, self.fresh_steps - self.at.step))  # of these steps; see sweep/data/epochs.py
         self.at = dataclasses.replace(
             self.at,
             step=self.at.step + done.steps,

@@ -48,3 +48,12 @@ def write_texts(folder: Path) -> None:
         path = folder / kind / "deep" / f"{number}.txt" if number else folder / "top.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(row.encode())
+
+
+def digit_domains(folder: Path) -> Corpus:
+    """Three domains, a, b and c, of about 11, 5 and 2 thousand bytes: 80, 40 and 20 documents of one digit each."""
+    for number, (name, count) in enumerate({"a": 80, "b": 40, "c": 20}.items()):
+        (folder / name).mkdir()
+        for document in range(count):
+            (folder / name / f"{document}.txt").write_text(f"{number}" * (100 + document))
+    return prepare(DataSettings("text", ((None, str(folder)),), vocab_size=300, tokenizer="bytes"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpora import digit_domains
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,13 +36,7 @@ def corpus(text_folder) -> Corpus:
 
 @pytest.fixture(scope="module")
 def domains(tmp_path_factory) -> Corpus:
-    """Three domains of 8, 4 and 2 thousand tokens or so, a digit each."""
-    folder = tmp_path_factory.mktemp("domains")
-    for number, (name, documents) in enumerate({"a": 80, "b": 40, "c": 20}.items()):
-        (folder / name).mkdir()
-        for document in range(documents):
-            (folder / name / f"{document}.txt").write_text(f"{number}" * (100 + document))
-    return prepare(of_folder(folder, tokenizer="bytes"))
+    return digit_domains(tmp_path_factory.mktemp("domains"))
 
 
 def windows(corpus: Corpus, order: Order, batch: int, steps: int, first: int = 0) -> np.ndarray:

@@ -19,6 +19,7 @@ from results.export import write_export
 from results.record import RunStatus
 from results.store import Store
 from sweep.data.corpus import Corpus
+from sweep.data.order import chosen_windows
 from sweep.data.prepare import prepare
 from sweep.data.settings import DataSettings
 from sweep.evaluation import At, affordable, check_tasks, of_text, questions_of, score_run
@@ -132,6 +133,19 @@ def test_repeated_text_is_no_new_code(corpus, tmp_path):
     _, record = trained(corpus, tmp_path, spec)
     assert record.epochs == 2
     assert record.prequential_bytes == np.count_nonzero(corpus.batches(spec.data.order, 0, 50, 4)[:, :, 1:])
+
+
+def test_a_domain_that_repeats_ends_the_new_code(corpus, tmp_path):
+    """The first step that meets a window again, by remembering every one; the corpus as a whole would last longer."""
+    counts = {stream.domain: stream.windows(64) for stream in corpus.streams("train")}
+    cap = 120  # windows of both domains together
+    spec = make_spec(corpus, 64, unique_tokens=cap * 64, curriculum=((0, (("code", 0.1), ("edoc", 0.9))),))
+    order = spec.data.order
+    seen = chosen_windows(order, list(counts.items()), np.arange(64 * 4), 4).reshape(64, 4)
+    fresh = next(step for step in range(64) if len(set(seen[: step + 1].flat)) < 4 * (step + 1))
+    assert 0 < fresh < cap // 4 - 5
+    _, record = trained(corpus, tmp_path, spec)
+    assert record.prequential_bytes == np.count_nonzero(corpus.batches(order, 0, fresh, 4)[:, :, 1:])
 
 
 def test_tasks_are_thinned_to_what_a_run_can_afford(corpus):

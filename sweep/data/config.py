@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fitting.errors import InputError
+from sweep.data.epochs import drawn_domains
 from sweep.data.manifest import CorpusInfo
-from sweep.data.order import Mixture
+from sweep.data.order import Mixture, Order
 from sweep.data.settings import DataSettings
 from sweep.reader import Reader
 from sweep.spec import DataSpec
@@ -32,18 +33,21 @@ def data_settings(read: Reader) -> DataSettings:
     )
 
 
-def data_spec(read: Reader, corpus: CorpusInfo, sequence: int, d_tokens: int) -> DataSpec:
-    """What a run of `d_tokens` reads. Raises InputError where the corpus does not hold it."""
-    return DataSpec(
+def data_spec(read: Reader, corpus: CorpusInfo, sequence: int, batch: int, steps: int) -> DataSpec:
+    """What a run of so many steps of `batch` sequences reads. Raises InputError where the corpus does not hold it."""
+    spec = DataSpec(
         corpus=corpus.source,
         fingerprint=corpus.fingerprint,
         sequence=sequence,
         eval_tokens=_eval_tokens(read, corpus, sequence),
         seed=read.whole("data.seed", 0, 2**31 - 1),
-        unique_tokens=_unique_tokens(read, corpus, sequence, d_tokens),
+        unique_tokens=_unique_tokens(read, corpus, sequence, steps * batch * sequence),
         curriculum=_curriculum(read, corpus),
         separator=_separator(read, corpus),
     )
+    if not corpus.is_stand_in:
+        _check_domains(read, corpus, spec.order, batch, steps)
+    return spec
 
 
 def _eval_tokens(read: Reader, corpus: CorpusInfo, sequence: int) -> int:
@@ -74,6 +78,21 @@ def _unique_tokens(read: Reader, corpus: CorpusInfo, sequence: int, d_tokens: in
             f"is {epochs:g}. Raise it to let text repeat, or give more text"
         )
     return asked
+
+
+def _check_domains(read: Reader, corpus: CorpusInfo, order: Order, batch: int, steps: int) -> None:
+    """Each domain of a mixture may repeat as often as the whole corpus may, no more."""
+    epochs = read.number("data.max_epochs", 1.0, 1e9)
+    key = "data.curriculum" if read.raw("data.curriculum") is not None else "data.mixture"
+    cap = "" if order.unique_tokens is None else f", its part of data.unique_tokens {order.unique_tokens:,}"
+    for drawn in drawn_domains(order, corpus.train_windows(order.length), batch, steps):
+        if drawn.windows > epochs * drawn.unique:
+            asked, held = drawn.windows * order.length, drawn.unique * order.length
+            raise InputError(
+                f"{key}: domain {drawn.domain!r} with a share of {drawn.windows / (steps * batch):.4g} is asked for "
+                f"{asked:,} tokens and has {held:,} in windows of {order.length}{cap}; data.max_epochs is {epochs:g}. "
+                f"Raise data.max_epochs to let text repeat, or lower the share of {drawn.domain!r} or data.tokens"
+            )
 
 
 def _curriculum(read: Reader, corpus: CorpusInfo) -> tuple[tuple[int, Mixture], ...]:

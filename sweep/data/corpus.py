@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from fitting.errors import InputError
-from sweep.data.manifest import CorpusInfo, read_manifest
+from sweep.data.epochs import fresh_steps
+from sweep.data.manifest import CorpusInfo, read_manifest, windows_in
 from sweep.data.order import Order, chosen_windows, evenly_spaced
 from sweep.data.tokenizers import Tokenizer, load, token_dtype
 
@@ -96,7 +97,7 @@ class Corpus:
         Step s takes positions s * batch .. s * batch + batch - 1 of the endless sequence of windows.
         """
         positions = np.arange(first_step * batch, (first_step + steps) * batch)
-        windows = [(stream.domain, stream.windows(order.length)) for stream in self.streams("train")]
+        windows = self.info.train_windows(order.length)
         if not sum(count for _, count in windows):
             raise InputError(
                 f"data.sequence is {order.length}; the training split has {self.info.train_tokens} tokens. Give a "
@@ -105,6 +106,10 @@ class Corpus:
         chosen = chosen_windows(order, windows, positions, batch)
         out = _take(self.streams("train"), chosen, order.length, token_dtype(self.info.vocab_size))
         return out.reshape(steps, batch, order.length + 1)
+
+    def fresh_steps(self, order: Order, batch: int) -> int:
+        """Steps before the first one that meets a window again."""
+        return fresh_steps(order, self.info.train_windows(order.length), batch)
 
     def held_out(self, tokens: int, length: int) -> HeldOut:
         """About `tokens` targets, evenly spaced over the held-out documents of all domains."""
@@ -146,7 +151,7 @@ class Stream:
     shards: tuple[np.ndarray, ...]
 
     def windows(self, length: int) -> int:
-        return sum(_windows(shard, length) for shard in self.shards)
+        return sum(windows_in(len(shard), length) for shard in self.shards)
 
     def documents(self, separator: int):
         for shard in self.shards:
@@ -168,7 +173,7 @@ def _streams(folder: Path, info: CorpusInfo, split: str) -> list[Stream]:
 def _take(streams: Sequence[Stream], chosen: np.ndarray, length: int, dtype: np.dtype) -> np.ndarray:
     """Windows of these numbers, counted shard by shard through all streams: (windows, length + 1)."""
     shards = [shard for stream in streams for shard in stream.shards]
-    counts = np.asarray([_windows(shard, length) for shard in shards])
+    counts = np.asarray([windows_in(len(shard), length) for shard in shards])
     ends = np.cumsum(counts)
     at = np.searchsorted(ends, chosen, side="right")
     out = np.empty((len(chosen), length + 1), dtype=dtype)
@@ -177,10 +182,6 @@ def _take(streams: Sequence[Stream], chosen: np.ndarray, length: int, dtype: np.
         first = (chosen[here] - (ends[number] - counts[number])) * length
         out[here] = shards[number][first[:, None] + np.arange(length + 1)]
     return out
-
-
-def _windows(shard: np.ndarray, length: int) -> int:
-    return max(0, len(shard) - 1) // length
 
 
 def _size(file: Path) -> int | None:

@@ -57,7 +57,15 @@ class CorpusInfo:
 
     def held_out_windows(self, length: int) -> int:
         """Of `length` targets."""
-        return sum(max(0, shard.tokens - 1) // length for shard in self.shards if shard.split == "held_out")
+        return sum(windows_in(shard.tokens, length) for shard in self.shards if shard.split == "held_out")
+
+    def train_windows(self, length: int) -> tuple[tuple[str, int], ...]:
+        """(domain, windows of `length` targets) of each domain that has training tokens."""
+        found: dict[str, int] = {}
+        for shard in self.shards:
+            if shard.split == "train" and shard.tokens:
+                found[shard.domain] = found.get(shard.domain, 0) + windows_in(shard.tokens, length)
+        return tuple(found.items())
 
     @staticmethod
     def stand_in(source: str, vocab_size: int) -> CorpusInfo:
@@ -87,6 +95,11 @@ class CorpusInfo:
     @property
     def is_stand_in(self) -> bool:
         return self.signature == ""
+
+
+def windows_in(tokens: int, length: int) -> int:
+    """Windows of `length` targets in a shard: the last target of one is the first token of the next."""
+    return max(0, tokens - 1) // length
 
 
 def read_manifest(folder: Path) -> CorpusInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -64,22 +64,42 @@ def chosen_windows(order: Order, windows: Sequence[tuple[str, int]], positions: 
     """Numbers of the windows at these positions, counted through all domains: (positions,).
 
     windows: the name of each domain and how many windows it has. Every epoch visits each window once, in an order of
-    its own. Raises InputError where a mixture names a domain that is not there.
+    its own. Raises InputError where a mixture names a domain that is not there or has no window.
     """
-    names, counts = [name for name, _ in windows], np.asarray([count for _, count in windows])
-    total = int(counts.sum())
-    cap = total if order.unique_tokens is None else min(total, max(1, order.unique_tokens // order.length))
+    names, counts = tuple(name for name, _ in windows), np.asarray([count for _, count in windows])
+    unique = unique_windows(order, windows)
     if not order.curriculum:
-        return _visit(positions, cap, total, order.seed, 0)
-    domain, rank = _scheduled(order, tuple(names), positions, batch)
+        return _visit(positions, int(unique[0]), int(counts.sum()), order.seed, 0)
+    domain, rank = _scheduled(order, names, positions, batch)
     starts, out = np.cumsum(counts) - counts, np.empty(len(positions), dtype=np.int64)
     for d in np.unique(domain):
         here = domain == d
-        if counts[d] == 0:
-            raise InputError(f"data.mixture: domain {names[d]!r} has no window of {order.length} tokens; leave it out")
-        share = max(1, cap * int(counts[d]) // total)
-        out[here] = starts[d] + _visit(rank[here], share, int(counts[d]), order.seed, int(d) + 1)
+        out[here] = starts[d] + _visit(rank[here], int(unique[d]), int(counts[d]), order.seed, int(d) + 1)
     return out
+
+
+def unique_windows(order: Order, windows: Sequence[tuple[str, int]]) -> np.ndarray:
+    """Windows after which text repeats: (domains,) under a curriculum, where each domain has epochs of its own, else
+    (1,), those of the whole corpus. Raises InputError where a mixture names a domain that has none.
+    """
+    counts = np.asarray([count for _, count in windows])
+    total = int(counts.sum())
+    cap = total if order.unique_tokens is None else min(total, max(1, order.unique_tokens // order.length))
+    if not order.curriculum:
+        return np.asarray([cap])
+    mixed = {name for _, mixture in order.curriculum for name, _ in mixture}
+    for name, count in windows:
+        if not count and name in mixed:
+            raise InputError(f"data.mixture: domain {name!r} has no window of {order.length} tokens; leave it out")
+    return np.asarray([max(1, cap * count // total) if count else 0 for count in counts.tolist()])
+
+
+def drawn_windows(order: Order, names: tuple[str, ...], positions: int, batch: int) -> np.ndarray:
+    """Windows at the first so many positions, repeated ones too: shaped like unique_windows."""
+    if not order.curriculum:
+        return np.asarray([positions])
+    stage = next(stage for stage in _stages(order, names, batch) if positions < stage.end)
+    return stage.before + stage.cycle.count(np.asarray([positions - stage.first]))[0]
 
 
 def _visit(rank: np.ndarray, cap: int, total: int, seed: int, stream: int) -> np.ndarray:
@@ -96,16 +116,11 @@ def _scheduled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(domain, how many windows of that domain came before) of each position."""
     domain, rank = np.empty(len(positions), dtype=np.int64), np.empty(len(positions), dtype=np.int64)
-    before = np.zeros(len(names), dtype=np.int64)
-    firsts = [step * batch for step, _ in order.curriculum]
-    for (_, mixture), first, last in zip(order.curriculum, firsts, [*firsts[1:], None], strict=True):
-        cycle = _cycle(mixture, names)
-        here = (positions >= first) & (positions < last if last is not None else True)
-        offset = positions[here] - first
-        domain[here] = cycle.domains[offset % len(cycle.domains)]
-        rank[here] = before[domain[here]] + cycle.count(offset)[np.arange(len(offset)), domain[here]]
-        if last is not None:
-            before = before + cycle.count(np.asarray([last - first]))[0]
+    for stage in _stages(order, names, batch):
+        here = (positions >= stage.first) & (positions < stage.end)
+        offset = positions[here] - stage.first
+        domain[here] = stage.cycle.domains[offset % len(stage.cycle.domains)]
+        rank[here] = stage.before[domain[here]] + stage.cycle.count(offset)[np.arange(len(offset)), domain[here]]
     return domain, rank
 
 
@@ -120,6 +135,26 @@ class _Cycle:
         """Windows of each domain before these positions, (positions, domains)."""
         period = len(self.domains)
         return (positions // period)[:, None] * self.before[-1] + self.before[positions % period]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A mixture of the curriculum."""
+
+    first: int  # position
+    end: float  # position where the next one begins; infinity: none does
+    cycle: _Cycle
+    before: np.ndarray  # (domains,) windows of each at the positions before
+
+
+def _stages(order: Order, names: tuple[str, ...], batch: int) -> Iterator[_Stage]:
+    before = np.zeros(len(names), dtype=np.int64)
+    firsts = [step * batch for step, _ in order.curriculum]
+    for (_, mixture), first, end in zip(order.curriculum, firsts, [*firsts[1:], math.inf], strict=True):
+        stage = _Stage(first, end, _cycle(mixture, names), before)
+        yield stage
+        if end < math.inf:
+            before = before + stage.cycle.count(np.asarray([end - first]))[0]
 
 
 @functools.lru_cache(maxsize=32)
