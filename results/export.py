@@ -11,18 +11,35 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from fitting.errors import InputError
+from results.measurement import Measurement
 from results.store import Store
+
+WHOLE = "all"  # the name of the whole text among measurements
+ESCAPE = "domain:"
 
 
 def wide_rows(store: Store) -> list[dict[str, Any]]:
-    """Evaluation columns are METRIC:NAME, such as bpb:code or accuracy:arithmetic/2-digit; loss:all is the loss."""
+    """Every column of the record, and those of `evaluation_column` for the figures of the last evaluation."""
     rows = []
     for record in store.records()[0]:
         measured = store.measurements(record.run_id)
         last = max((one.step for one in measured), default=0)
-        columns = {one.column: one.value for one in measured if one.step == last}
+        columns = {evaluation_column(one): one.value for one in measured if one.step == last}
         rows.append(dataclasses.asdict(record) | columns)
     return rows
+
+
+def evaluation_column(one: Measurement) -> str:
+    """METRIC:NAME for domains (loss:code) and tasks (accuracy:arithmetic/2-digit), METRIC:all for the whole text,
+    METRIC_at_position:FIRST for a bucket of positions.
+
+    No two figures share one: text and tasks have no metric in common, and a domain that is called as the whole is, or
+    as such a domain is written, gets `domain:` before its name.
+    """
+    if one.kind == "position":
+        return f"{one.metric}_at_position:{one.name}"
+    taken = one.kind == "domain" and (one.name == WHOLE or one.name.startswith(ESCAPE))
+    return f"{one.metric}:{ESCAPE if taken else ''}{one.name}"
 
 
 def write_export(store: Store, path: Path) -> int:

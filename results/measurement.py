@@ -23,8 +23,6 @@ MEASUREMENT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Measurement:
-    """`column` is its name in a wide table."""
-
     step: int
     d_tokens: float  # seen so far
     attempt: int
@@ -34,7 +32,3 @@ class Measurement:
     value: float
     standard_error: float | None
     count: int  # tokens or questions that it is the mean of
-
-    @property
-    def column(self) -> str:
-        return f"{self.metric}:{self.name}"
