@@ -34,7 +34,7 @@ SHORTEST = 0.25  # decades; shorter lever arms would blow up the error per decad
 HOME = 0.004  # standard deviation of ln L at no distance at all
 NEAREST = 0.1  # decades that every target is away at least
 # Quantiles of |error| / s over the public sweeps, the last line of docs/forecasts.md.
-QUANTILES = {0.5: 0.316, 0.9: 1.054}
+QUANTILES = {0.5: 0.332, 0.9: 1.070}
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,7 @@ class Average:
 
     @property
     def sentence(self) -> str:
-        parts = [
-            f"{m.law} {m.weight:.0%} ({'off by' if m.tested else 'assumed off by'} {m.rate:.1%} a decade)"
-            for m in self.members
-        ]
-        return "average of " + ", ".join(parts)
+        return in_words(self.members)
 
 
 @dataclass(frozen=True)
@@ -103,6 +99,14 @@ class Ensemble:
         decades = np.maximum(np.log10(flops / self.largest), NEAREST)
         scale = np.sqrt(weights @ variances + disagreement + HOME**2 + (rate * decades) ** 2)
         return Average(np.exp(mean), scale, self.members)
+
+
+def in_words(members: Sequence[Member]) -> str:
+    """Which laws are averaged, with what weight, and how fast each goes wrong."""
+    parts = [
+        f"{m.law} {m.weight:.0%} ({'off by' if m.tested else 'assumed off by'} {m.rate:.1%} a decade)" for m in members
+    ]
+    return "average of " + ", ".join(parts)
 
 
 def half_decade(flops: np.ndarray) -> np.ndarray:

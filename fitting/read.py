@@ -35,7 +35,7 @@ def read_points(
     inputs: Sequence[str] = (),
 ) -> Points:
     """Reads, filters and validates; `inputs` are those of the law. Raises InputError with file, column and row."""
-    table, source = _read_table(paths), ", ".join(paths)
+    table, source = read_table(paths), ", ".join(paths)
     excluded: list[str] = []
     rows = len(next(iter(table.values()), []))
     if where is not None:
@@ -79,7 +79,7 @@ def read_targets(
     """N, D and further inputs of the runs to predict, row by row; a loss column is not needed and not read."""
     from fitting.points import LARGEST_COUNT, check_column
 
-    table = _read_table([path])
+    table = read_table([path])
     n_params, d_tokens = (_numbers(table, name, path) for name in (columns.n_params, columns.d_tokens))
     if not len(n_params):
         raise InputError(f"{path}: no rows to predict; need one run a row")
@@ -94,7 +94,7 @@ def read_design(
     """N, D and the clusters of planned or finished runs."""
     from fitting.points import LARGEST_COUNT, check_column
 
-    table, source = _read_table(paths), ", ".join(paths)
+    table, source = read_table(paths), ", ".join(paths)
     if where is not None:
         keep = rows_where(table, where, source)
         table = {name: values[keep] for name, values in table.items()}
@@ -109,7 +109,8 @@ def read_design(
     return n_params, d_tokens, tuple(str(label) for label in table[columns.cluster])
 
 
-def _read_table(paths: Sequence[str]) -> dict[str, np.ndarray]:
+def read_table(paths: Sequence[str]) -> dict[str, np.ndarray]:
+    """Columns of one file, several, a folder of a store or a glob. Raises InputError where one cannot be read."""
     import pyarrow as pa
 
     files: list[Path] = []

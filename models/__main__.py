@@ -13,10 +13,7 @@ from rich.table import Table
 
 from models.architecture import Architecture
 from models.errors import ArchitectureError
-from models.shapes import SMALLEST_N, architecture_near
-
-COUNTS = ("non_embedding", "total", "flops")
-COUNT_ROUNDS = 8  # of asking again for a count that the shape table does not know
+from models.shapes import architecture_counting
 
 HEADERS = {"training_flops_per_token": "FLOPs/token", "non_embedding": "non-emb.", "mlp_width": "MLP"}
 PLAIN_WIDTH = 110  # characters, where there is no terminal whose width counts
@@ -85,22 +82,8 @@ def _choices(mlp: str, queries_per_key: int, tied: bool, experts: int, experts_p
     }
 
 
-def _near(n: float, vocab: int, context: int, count: str, choices: dict[str, Any]) -> Architecture:
-    """The decoder whose count of this kind is near n: found by asking for ever better non-embedding counts."""
-    if count not in COUNTS:
-        raise ArchitectureError(f"--count is {count!r}; allowed are {', '.join(COUNTS)}")
-    found = architecture_near(round(n) if math.isfinite(n) else 0, vocab, **choices)
-    if count == "non_embedding":
-        return found
-    asked = n
-    for _ in range(COUNT_ROUNDS):
-        asked = max(SMALLEST_N, asked * n / getattr(found.count(context), count))
-        found = architecture_near(round(asked), vocab, **choices)
-    return found
-
-
 def _print(sizes: list[float], vocab: int, context: int, count: str, choices: dict[str, Any], as_json: bool) -> None:
-    built = [_near(n, vocab, context, count, choices) for n in sizes]
+    built = [architecture_counting(n, vocab, count, context, **choices) for n in sizes]
     if as_json:
         typer.echo(json.dumps([_row(n, a, context) for n, a in zip(sizes, built, strict=True)], indent=2))
         return

@@ -16,6 +16,8 @@ from models.errors import ArchitectureError
 
 SMALLEST_N, LARGEST_N = 2_000, 2_000_000_000_000  # below, no block fits; above, no public dense run to check against
 MIN_DEPTH = 2
+COUNTS = ("non_embedding", "total", "flops")  # of ParameterCount, that a size can be given in
+COUNT_ROUNDS = 8  # of asking again for a count that the shape rule does not know
 MLP_RATIO = 4.0  # width of a plain MLP / width (Vaswani et al. 2017); a gated one has 2/3 of it (Shazeer 2020)
 
 
@@ -56,6 +58,20 @@ def architecture_near(n: int, vocab_size: int, **choices: Any) -> Architecture:
                 best, best_cost = candidate, cost
     assert best is not None  # the range of depths is never empty
     return best
+
+
+def architecture_counting(n: float, vocab_size: int, count: str, context: int, **choices: Any) -> Architecture:
+    """The decoder whose count of this kind (one of COUNTS) is near n: asks for ever better non-embedding counts."""
+    if count not in COUNTS:
+        raise ArchitectureError(f"--count is {count!r}; allowed are {', '.join(COUNTS)}")
+    found = architecture_near(round(n) if math.isfinite(n) else 0, vocab_size, **choices)
+    if count == "non_embedding":
+        return found
+    asked = n
+    for _ in range(COUNT_ROUNDS):
+        asked = max(SMALLEST_N, asked * n / getattr(found.count(context), count))
+        found = architecture_near(round(asked), vocab_size, **choices)
+    return found
 
 
 def _aspect(n: float) -> float:

@@ -1,0 +1,237 @@
+"""The plan: the run to buy, what it costs, what else could be bought, and what its uncertainty comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitting.chips import Chip
+from fitting.errors import InputError
+from fitting.planner.belief import NORMAL_90, Belief, Provenance
+from fitting.planner.bill import DAY, HOUR, Bill, Rates, bill, rates
+from fitting.planner.blend import TokenCost, best_run
+from fitting.planner.choices import (
+    Off,
+    Served,
+    Smaller,
+    best_served,
+    compute_multiplier,
+    off_optimum,
+    smaller_models,
+)
+from fitting.planner.compression import Compression, bits_per_byte, compression
+from fitting.planner.deadline import Deadline, deadline
+from fitting.planner.epochs import Repeated, best_repeated
+from fitting.planner.frontier import Frontier, frontier
+from fitting.planner.memory import Mesh, smallest_mesh
+from fitting.planner.own_runs import OwnRuns
+from fitting.planner.quantity import LOSS_SEED, Quantity, shocks
+from fitting.planner.recipe_rules import Rule, deepseek, power_lines, step_law, weight_decay_timescale
+from fitting.planner.request import Known, Request
+from fitting.planner.shape import DEFAULT_CONTEXT, DEFAULT_VOCAB, Shape, shape_of
+from fitting.planner.solve_run import Run, solve_run
+from fitting.planner.speed import Speed, speed_of
+
+FURTHEST_DECADES = 4.0  # of extrapolation; beyond, a loud caveat
+SPEED_ROUNDS = 3  # MFU depends on N, and N on what MFU makes of the dollars
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Suggested settings, side by side."""
+
+    rules: tuple[Rule, ...]
+    timescale: float  # AdamW's averaging time as a part of the run (Bergsma et al. 2025)
+    own: str | None  # what the own sweep says
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every answer with its interval; what was not asked for, or is not known, is None."""
+
+    request: Request
+    law: Provenance
+    cost_name: str  # how FLOPs are counted: 6ND or exact
+    n_params: Quantity
+    d_tokens: Quantity
+    ratio: Quantity  # D/N
+    loss: Quantity  # nats per token
+    bpb: Quantity | None
+    flops: Quantity  # 6ND
+    flops_exact: Quantity | None  # of the shape, attention and head included
+    shape: Shape | None
+    mesh: Mesh | None
+    bill: Bill | None
+    recipe: Recipe
+    smaller: tuple[Smaller, ...]
+    served: Served | None
+    repeated: Repeated | None
+    deadline: Deadline | None
+    off: Off | None
+    multiplier: Quantity | None
+    compression: Compression
+    causes: dict[str, float]  # share of the variance of ln L
+    frontier: Frontier
+    caveats: tuple[str, ...]  # sentences; empty is a good sign, not a proof
+
+
+def make_plan(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: TokenCost) -> Plan:
+    """Raises InputError where what is asked cannot be had."""
+    at, run = _run_and_rates(request, belief, chip, own, cost)
+    law, draws = belief.blend(run.flops_6nd), belief.draws(run.flops_6nd)
+    loss, causes = _loss(request, belief, run)
+    context = request.context or own.sequence or DEFAULT_CONTEXT
+    vocab = request.vocab or own.vocab_size or DEFAULT_VOCAB
+    shape = shape_of(run.n_params, belief.provenance.n_definition, vocab, context)
+    total = shape.total if shape is not None else run.n_params
+    mesh = smallest_mesh(chip, total, shape)
+    paid = bill(request, at, run.flops, run.flops_draws)
+    per_token = request.bytes_per_token or belief.provenance.bytes_per_token
+    best = tuple(float(value) for value in best_run(law, run.flops, cost))
+    fixed = request.n_params is not None or request.d_tokens is not None
+    reached = float(law.loss(run.n_params, run.d_tokens))
+    weight = 1.0
+    if request.serve_mfu or request.serve_price:
+        price = at.price[1] if at.price else 1.0
+        weight = at.speed.value / (request.serve_mfu or at.speed.value) * (request.serve_price or price) / price
+    served = repeated = limits = multiplier = None
+    if request.serve_tokens is not None:
+        served = best_served(law, draws, run.n_params, run.d_tokens, reached, request.serve_tokens, cost, weight)
+    if request.unique_tokens is not None:
+        repeated = best_repeated(law, run.flops, request.unique_tokens, cost, float(law.loss(*best)))
+    if mesh is not None:
+        limits = deadline(run.d_tokens, context, mesh, paid.chips.value if paid.chips else None)
+    if request.change is not None:
+        multiplier = compute_multiplier(law, draws, *request.change, cost)
+        if not np.isfinite(multiplier.value):
+            floor = float(law.loss(1e40, 1e40))
+            raise InputError(
+                f"--change {request.change[0]:g} {request.change[1]:g}: this law's loss stays above {floor:.4f}"
+            )
+    non_embedding = shape.non_embedding if shape is not None else run.n_params
+    plan = Plan(
+        request=request,
+        law=belief.provenance,
+        cost_name=cost.name,
+        n_params=Quantity.of(run.n_params, run.n_draws),
+        d_tokens=Quantity.of(run.d_tokens, run.d_draws),
+        ratio=Quantity.of(run.d_tokens / run.n_params, _ratio(run)),
+        loss=loss,
+        bpb=bits_per_byte(loss, per_token) if per_token else None,
+        flops=Quantity.of(run.flops_6nd, run.flops_draws * run.flops_6nd / run.flops),
+        flops_exact=None if shape is None else _exact(shape, run),
+        shape=shape,
+        mesh=mesh,
+        bill=paid,
+        recipe=Recipe(
+            rules=(
+                step_law(non_embedding, run.d_tokens),
+                deepseek(non_embedding, run.d_tokens),
+                power_lines(run.d_tokens),
+            ),
+            timescale=weight_decay_timescale(run.n_params, run.d_tokens),
+            own=own.learning_rate,
+        ),
+        smaller=smaller_models(law, draws, run.n_params, run.d_tokens, reached, cost),
+        served=served,
+        repeated=repeated,
+        deadline=limits,
+        off=off_optimum(law, draws, run.n_params, run.d_tokens, cost, best) if fixed else None,
+        multiplier=multiplier,
+        compression=compression(total, run.d_tokens, loss, request.text_bytes, per_token),
+        causes=causes,
+        frontier=frontier(belief, run.flops, cost),
+        caveats=(),
+    )
+    return dataclasses.replace(plan, caveats=_caveats(plan, belief, run))
+
+
+def _run_and_rates(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: TokenCost) -> tuple[Rates, Run]:
+    """The run and the speed of its chips: each needs the other where the budget is no FLOPs."""
+    hours = request.chip_hours
+    if request.days is not None and request.chips is not None:
+        hours = request.days * DAY * request.chips
+    if request.known is Known.RUN and hours is not None:
+        at = rates(chip, Speed(1.0, 1.0, 1.0, ""), request.price)
+        run = solve_run(request, belief, at, cost)
+        reached = run.flops_6nd / (hours * HOUR * chip.peak_flops)
+        if reached > 1:
+            raise InputError(
+                f"{run.flops_6nd:.3g} FLOPs in {hours:.4g} hours of {chip.name} is {reached:.0%} of its dense bf16 "
+                f"peak: impossible. Check N, D, the hours and the chip"
+            )
+        return rates(chip, Speed(reached, reached, reached, "from the hours given"), request.price), run
+    size = request.n_params or 1e9
+    for _ in range(SPEED_ROUNDS):
+        at = rates(chip, speed_of(chip, size, request.mfu, own), request.price)
+        run = solve_run(request, belief, at, cost)
+        size = run.n_params
+    return at, run
+
+
+def _loss(request: Request, belief: Belief, run: Run) -> tuple[Quantity, dict[str, float]]:
+    """The loss of the run, and what its uncertainty comes from."""
+    parts = dict(belief.loss_variance(run.n_params, run.d_tokens))
+    value, low, high = belief.loss_band(run.n_params, run.d_tokens)
+    if request.known is Known.COMPUTE and request.budget != "flops":
+        # The budget buys an uncertain compute: the chosen run grows and shrinks with it along its own D/N.
+        scale = np.sqrt(run.flops_draws / run.flops)
+        losses = belief.blend(run.flops_6nd).loss(run.n_params * scale, run.d_tokens * scale)
+        parts["what the budget buys (MFU, price)"] = float(np.var(np.log(losses)))
+        inner = belief.half_width(run.n_params, run.d_tokens) / NORMAL_90
+        fixed = (np.log(high / value) + np.log(value / low)) / 2 / NORMAL_90
+        logs = np.log(losses) + shocks(LOSS_SEED) * max(inner, fixed)
+        quantity = Quantity.of(value, np.exp(logs))
+    else:
+        quantity = Quantity(value, low, high)
+    total = sum(parts.values())
+    return quantity, {name: part / total for name, part in parts.items()} if total > 0 else {}
+
+
+def _ratio(run: Run) -> np.ndarray:
+    known = np.isfinite(run.n_draws) & np.isfinite(run.d_draws)
+    return np.where(known, np.where(known, run.d_draws, 1.0) / np.where(known, run.n_draws, 1.0), np.nan)
+
+
+def _exact(shape: Shape, run: Run) -> Quantity:
+    """Exact FLOPs of the shape over D tokens; draws in proportion to 6ND."""
+    value = shape.flops_per_token * run.d_tokens
+    return Quantity.of(value, run.flops_draws * value / run.flops)
+
+
+def _caveats(plan: Plan, belief: Belief, run: Run) -> tuple[str, ...]:
+    said = []
+    decades = belief.decades_beyond(run.flops_6nd)
+    if decades > FURTHEST_DECADES:
+        said.append(
+            f"EXTRAPOLATION OF {decades:.1f} DECADES beyond the largest run behind this law "
+            f"({belief.provenance.largest_flops:.2g} FLOPs): no law was ever checked so far; nothing here is a forecast"
+        )
+    if plan.law.status in ("not converged", "not identified", "too few points", "not tested"):
+        said.append(f"THE LAW IS {plan.law.status.upper()}: {plan.law.sentence}")
+    if plan.ratio.value > 2000 or plan.ratio.value < 1:
+        said.append(f"D/N = {plan.ratio.value:.3g} is outside of what laws were fitted on (about 1 to 2,000)")
+    if not np.isfinite(plan.flops.high):
+        said.append("in more than 5% of the draws no compute reaches this: the upper ends are open")
+    if plan.bill is not None and plan.mesh is not None and plan.bill.chips and plan.bill.chips.value < plan.mesh.chips:
+        said.append(
+            f"{plan.bill.chips.value:.0f} chips are fewer than the {plan.mesh.chips} that hold this model's training "
+            f"state ({plan.mesh.state * plan.mesh.chips / 1e9:.3g} GB); take more chips, or offload"
+        )
+    if plan.deadline is not None and plan.deadline.extra_tokens:
+        said.append(
+            f"more chips than {plan.deadline.useful_chips} cannot be fed without a batch above the critical one: they "
+            f"add {plan.deadline.extra_tokens:.0%} more tokens for the same loss"
+        )
+    if plan.served is not None and plan.served.far:
+        said.append("the best model to serve has D/N above 10,000: no law was checked there, and they overstate it")
+    if plan.repeated is not None and plan.repeated.epochs > 16:
+        said.append(
+            f"{plan.repeated.epochs:.0f} epochs: beyond 16 the law of repeated text is hardly tested, and it cannot "
+            f"show overfitting"
+        )
+    if plan.bill is not None and plan.bill.rates.price is None:
+        said.append(f"no price of {plan.bill.rates.chip.name} is known: give --price for dollars")
+    return tuple(said)

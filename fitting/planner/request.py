@@ -1,0 +1,119 @@
+"""What was asked for? The numbers of the command line, checked for sense and for contradictions."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, fields
+
+from fitting.errors import InputError
+from fitting.points import LARGEST_COUNT
+
+LARGEST_FLOPS = 1e32  # a million times the largest public run; above, a slip of the keyboard
+LARGEST_LOSS = 100.0  # nats per token
+
+
+class Known(enum.Enum):
+    """What fixes the run; the value is what a person reads."""
+
+    COMPUTE = "the compute"
+    LOSS = "the loss"
+    SIZE = "N"
+    HORIZON = "D"
+    RUN = "N and D"
+
+
+@dataclass(frozen=True)
+class Request:
+    """None: not said. Exactly one thing fixes the compute: a budget, a loss, or N or D or both."""
+
+    flops: float | None = None  # training FLOPs
+    chip_hours: float | None = None
+    dollars: float | None = None
+    days: float | None = None  # wall clock
+    chips: int | None = None
+    loss: float | None = None  # nats per token
+    n_params: float | None = None
+    d_tokens: float | None = None
+    serve_tokens: float | None = None  # tokens to be generated or read in the model's life
+    unique_tokens: float | None = None  # tokens of text that there are
+    mfu: float | None = None  # of the training, 0..1
+    price: float | None = None  # dollars per chip-hour
+    serve_mfu: float | None = None
+    serve_price: float | None = None
+    text_bytes: float | None = None  # raw bytes of the training text
+    bytes_per_token: float | None = None
+    change: tuple[float, float] | None = None  # loss before and after a change of the recipe, at one compute
+    context: int | None = None  # tokens
+    vocab: int | None = None  # entries
+
+    def __post_init__(self) -> None:
+        limits = {
+            "n_params": LARGEST_COUNT,
+            "d_tokens": LARGEST_COUNT,
+            "loss": LARGEST_LOSS,
+            "mfu": 1.0,
+            "serve_mfu": 1.0,
+        }
+        for one in fields(self):
+            value = getattr(self, one.name)
+            for number in value if isinstance(value, tuple) else (value,):
+                limit = limits.get(one.name, LARGEST_FLOPS)
+                if number is not None and not (math.isfinite(number) and 0 < number <= limit):
+                    raise InputError(f"{flag(one.name)} is {number:g}; allowed is above 0 and at most {limit:g}")
+        self._refuse_contradictions()
+
+    @property
+    def known(self) -> Known:
+        """What the run is found from."""
+        if self.n_params is not None and self.d_tokens is not None:
+            return Known.RUN
+        if self.budget is not None:
+            return Known.COMPUTE
+        if self.loss is not None:
+            return Known.LOSS
+        return Known.SIZE if self.n_params is not None else Known.HORIZON
+
+    @property
+    def budget(self) -> str | None:
+        """The field that gives the compute; "days" stands for days times chips."""
+        given = [name for name in ("flops", "chip_hours", "dollars") if getattr(self, name) is not None]
+        if self.days is not None and self.chips is not None:
+            given.append("days")
+        return given[0] if given else None
+
+    def _refuse_contradictions(self) -> None:
+        budgets = [name for name in ("flops", "chip_hours", "dollars") if getattr(self, name) is not None]
+        whole = self.n_params is not None and self.d_tokens is not None
+        timed = self.days is not None and self.chips is not None
+        if len(budgets) > 1:
+            raise InputError(f"{' and '.join(map(flag, budgets))} both say what may be spent; give one of them")
+        if budgets and timed and not whole:
+            raise InputError(
+                f"{flag(budgets[0])} and --days with --chips both say what may be spent; give the budget with --days "
+                f"(how many chips?) or with --chips (how many days?)"
+            )
+        if whole and (self.flops is not None or self.dollars is not None or self.loss is not None):
+            extra = next(name for name in ("flops", "dollars", "loss") if getattr(self, name) is not None)
+            raise InputError(f"--n and --d say the whole run; leave {flag(extra)} out (it is one of the answers)")
+        if whole and self.chip_hours is not None and timed:
+            raise InputError("--chip-hours and --days with --chips both say how long the run took; give one of them")
+        if whole and self.mfu is not None and (self.chip_hours is not None or timed):
+            raise InputError("--mfu with the time of a whole run: the time says the MFU; leave --mfu out")
+        if self.loss is not None and self.budget is not None:
+            raise InputError(
+                f"--loss and {flag(self.budget)}: with a budget the loss is the answer; give one of them, and look at "
+                f"the table of smaller models for other ways to the same loss"
+            )
+        if self.n_params is None and self.d_tokens is None and self.loss is None and self.budget is None:
+            raise InputError(
+                "nothing to plan for: give a budget (--flops, --chip-hours, --dollars, or --days with --chips), a "
+                "target (--loss), or a run (--n, --d)"
+            )
+
+
+def flag(field: str) -> str:
+    """The command line's word for a field."""
+    return {"n_params": "--n", "d_tokens": "--d", "days": "--days with --chips"}.get(
+        field, "--" + field.replace("_", "-")
+    )

@@ -1,0 +1,162 @@
+"""Which run does the request mean? N, D and compute, each with draws, from whatever was given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitting.errors import InputError
+from fitting.planner.belief import DRAWS, NORMAL_90, Belief
+from fitting.planner.bill import Rates, affordable
+from fitting.planner.blend import (
+    LARGEST_LOG,
+    TokenCost,
+    best_run,
+    flops_for,
+    size_for,
+    size_suiting,
+    tokens_for,
+    tokens_suiting,
+)
+from fitting.planner.quantity import LOSS_SEED, shocks
+from fitting.planner.request import Known, Request
+from fitting.planner.surface import FLOPS_PER_PARAMETER_TOKEN, Numbers, Surface, training_flops
+from fitting.planner.token_cost import SixN
+
+ROUNDS = 4  # the law that serves a target depends on its compute, which the law gives; one round settles it nearly
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run that is planned; draws are (DRAWS,) and infinite where there is none."""
+
+    n_params: float
+    d_tokens: float
+    flops: float  # in the unit of the cost: 6ND, or exact
+    n_draws: np.ndarray
+    d_draws: np.ndarray
+    flops_draws: np.ndarray
+
+    @property
+    def flops_6nd(self) -> float:
+        return float(training_flops(self.n_params, self.d_tokens))
+
+
+def solve_run(request: Request, belief: Belief, at: Rates, cost: TokenCost) -> Run:
+    """Raises InputError where no run does what is asked."""
+    if request.known is Known.COMPUTE:
+        return _from_compute(request, belief, *affordable(request, at), cost)
+    if request.known is Known.RUN:
+        assert request.n_params is not None  # Request.known
+        assert request.d_tokens is not None
+        n, d = request.n_params, request.d_tokens
+        return _certain(n, d, cost)
+    flops = belief.provenance.largest_flops
+    for _ in range(ROUNDS - 1):
+        flops = _from_law(request, belief, flops, cost).flops_6nd
+    return _from_law(request, belief, flops, cost)
+
+
+def _from_compute(request: Request, belief: Belief, flops: float, flops_draws: np.ndarray, cost: TokenCost) -> Run:
+    if request.n_params is not None:
+        n, n_draws = request.n_params, np.full(DRAWS, request.n_params)
+        d = flops / float(cost.per_token(n))
+        return Run(n, d, flops, n_draws, flops_draws / cost.per_token(n_draws), flops_draws)
+    law, draws = belief.blend(flops), belief.draws(flops)
+    if request.d_tokens is not None:
+        n = _size_costing(flops / request.d_tokens, cost)
+        n_draws = np.full(DRAWS, n) if np.ptp(flops_draws) == 0 else n * flops_draws / flops
+        return Run(n, request.d_tokens, flops, n_draws, np.full(DRAWS, request.d_tokens), flops_draws)
+    n, d = (float(value) for value in best_run(law, flops, cost))
+    _refuse_absent(n, d, f"a budget of {flops:.3g} FLOPs")
+    return Run(n, d, flops, *_best_draws(draws, flops_draws, cost), flops_draws)
+
+
+def _from_law(request: Request, belief: Belief, flops: float, cost: TokenCost) -> Run:
+    """A target loss, or N or D alone, under the law that serves targets of this compute."""
+    law, draws = belief.blend(flops), belief.draws(flops)
+    if request.known is Known.SIZE:
+        assert request.n_params is not None
+        n, d = request.n_params, float(tokens_suiting(law, request.n_params, cost))
+        _refuse_absent(n, d, f"--n {n:g}")
+        return _drawn(n, d, np.full(DRAWS, n), draws.tokens_suiting(n), cost)
+    if request.known is Known.HORIZON:
+        assert request.d_tokens is not None
+        n, d = float(size_suiting(law, request.d_tokens, cost)), request.d_tokens
+        _refuse_absent(n, d, f"--d {d:g}")
+        return _drawn(n, d, draws.size_suiting(d), np.full(DRAWS, d), cost)
+    assert request.loss is not None
+    loss = request.loss
+    if request.n_params is not None:
+        n, d = request.n_params, float(tokens_for(law, request.n_params, loss))
+        _refuse_unreachable(d, loss, f"with {n:.3g} parameters", float(law.loss(n, math.exp(LARGEST_LOG))))
+        wanted = _wanted(belief, loss, n, d)
+        return _drawn(n, d, np.full(DRAWS, n), draws.tokens_for(n, wanted), cost)
+    if request.d_tokens is not None:
+        n, d = float(size_for(law, request.d_tokens, loss)), request.d_tokens
+        _refuse_unreachable(n, loss, f"with {d:.3g} tokens", float(law.loss(math.exp(LARGEST_LOG), d)))
+        wanted = _wanted(belief, loss, n, d)
+        return _drawn(n, d, draws.size_for(d, wanted), np.full(DRAWS, d), cost)
+    floor = float(law.loss(math.exp(LARGEST_LOG), math.exp(LARGEST_LOG)))
+    flops = float(flops_for(law, loss, cost))
+    _refuse_unreachable(flops, loss, "whatever is spent", floor)
+    n, d = (float(value) for value in best_run(law, flops, cost))
+    _refuse_absent(n, d, f"a loss of {loss:g}")
+    nominal = draws.flops_for(_wanted(belief, loss, n, d))
+    n_draws, d_draws = draws.optimum(np.where(np.isfinite(nominal), nominal, np.nan))
+    factor = float(cost.per_token(n)) / (FLOPS_PER_PARAMETER_TOKEN * n)  # exact FLOPs of a token over 6N, near N*
+    return Run(n, d, flops, _or_infinite(n_draws), _or_infinite(d_draws), _or_infinite(nominal) * factor)
+
+
+def _wanted(belief: Belief, loss: float, n: float, d: float) -> np.ndarray:
+    """What a drawn law must predict for the run to reach the loss, its own miss allowed for."""
+    return loss * np.exp(-shocks(LOSS_SEED) * belief.half_width(n, d) / NORMAL_90)
+
+
+def _best_draws(draws: Surface, flops: np.ndarray, cost: TokenCost) -> tuple[Numbers, Numbers]:
+    if isinstance(cost, SixN):
+        n, d = draws.optimum(flops)
+    else:
+        n, d = best_run(draws, flops, cost)
+    return _or_infinite(n), _or_infinite(d)
+
+
+def _certain(n: float, d: float, cost: TokenCost) -> Run:
+    return _drawn(n, d, np.full(DRAWS, n), np.full(DRAWS, d), cost)
+
+
+def _drawn(n: float, d: float, n_draws: Numbers, d_draws: Numbers, cost: TokenCost) -> Run:
+    n_draws, d_draws = _or_infinite(n_draws), _or_infinite(d_draws)
+    known = np.isfinite(n_draws) & np.isfinite(d_draws)
+    spent = cost.per_token(np.where(known, n_draws, n)) * np.where(known, d_draws, d)
+    return Run(n, d, float(cost.per_token(n)) * d, n_draws, d_draws, np.where(known, spent, np.inf))
+
+
+def _or_infinite(values: Numbers) -> np.ndarray:
+    return np.where(np.isnan(values), np.inf, values)
+
+
+def _size_costing(per_token: float, cost: TokenCost) -> float:
+    """N with cost.per_token(N) = per_token: it grows nearly as N, so a few rounds of proportion settle it."""
+    n = per_token / FLOPS_PER_PARAMETER_TOKEN
+    for _ in range(50):
+        n *= per_token / float(cost.per_token(n))
+    return n
+
+
+def _refuse_unreachable(found: float, loss: float, how: str, least: float) -> None:
+    if not math.isfinite(found):
+        raise InputError(
+            f"--loss {loss:g} cannot be reached {how}: this law's loss stays above {least:.4f}. Ask for more than "
+            f"{least:.4f}, or for another size"
+        )
+
+
+def _refuse_absent(n: float, d: float, what: str) -> None:
+    if not (n > 1.001 and d > 1.001 and math.isfinite(n * d)) or max(n, d) > 1e30:
+        raise InputError(
+            f"no optimum for {what}: the law's best run has N = {n:.3g} and D = {d:.3g}, so one of its exponents is "
+            f"not identified. Fit runs that vary N and D more, or choose another law"
+        )
