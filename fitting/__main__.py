@@ -1,4 +1,4 @@
-"""python -m fitting: fit a law to points, predict runs, replay past sweeps, check a design."""
+"""python -m fitting: fit a law to points, predict runs, plan a budget, replay past sweeps, check a design."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from fitting.options import (
     ResamplesOption,
     WhereOption,
 )
+from fitting.planner.command import plan
 from fitting.read import Columns, read_design, read_points, read_targets
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
@@ -46,20 +47,30 @@ def fit(
     force: Annotated[bool, typer.Option("--force", help="fit runs that cannot identify the law all the same")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a law: constants with 90% intervals, the proof of convergence, and N*, D*, L* for larger budgets."""
+    """Fit a law: constants with 90% intervals, the proof of convergence, and N*, D*, L* for larger budgets.
+
+    What --out writes is what `plan --fit` reads; with --law auto it is the average of laws that `predict` uses.
+    """
     from fitting.fit import fit_law
     from fitting.lint import refuse_unidentifiable
+    from fitting.planner.fitted import plannable
+    from fitting.planner.sources import own_runs_of
+    from fitting.planner.stored import stored
     from fitting.record import fit_record
     from fitting.show import fit_tables
 
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
+    if law == "auto":
+        _fit_average(points, columns, where, flops, out, force, as_json)
+        return
     measured = read_points(points, columns, where, law_named(law).inputs)
     if law_named(law).surface and not force:
         refuse_unidentifiable(measured)
     fitted = fit_law(measured, law, resamples=resamples)
     record = fit_record(fitted)
     if out is not None:
-        _write(out, json.dumps(record, indent=2) + "\n")
+        ready = plannable(fitted, own_runs_of(points, where))
+        _write(out, json.dumps(record | ({"planner": stored(ready)} if ready else {})) + "\n")
     if as_json:
         typer.echo(json.dumps(record, indent=2))
     else:
@@ -208,6 +219,41 @@ def lint(
         typer.echo(f"{finding.severity.value}: {finding.name}: {finding.sentence}. To do: {finding.remedy}")
     if any(finding.severity is Severity.REFUSED for finding in findings):
         raise typer.Exit(1)
+
+
+app.command()(plan)
+
+
+def _fit_average(
+    points: list[str],
+    columns: Columns,
+    where: str | None,
+    flops: list[float] | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """--law auto: several laws, averaged as `predict` averages them."""
+    from rich.console import Console
+
+    from fitting.lint import refuse_unidentifiable
+    from fitting.planner.fitted import belief_from_average
+    from fitting.planner.show import average_tables
+    from fitting.planner.sources import own_runs_of
+    from fitting.planner.stored import StoredLaw, stored
+
+    measured, own = read_points(points, columns, where), own_runs_of(points, where)
+    if not force:
+        refuse_unidentifiable(measured)
+    with Console(stderr=True).status("laws") as status:
+        belief = belief_from_average(measured, own.bytes_per_token, lambda words: status.update(f"laws: {words}"))
+    record = {"law": "auto", "planner": stored(StoredLaw(belief, own))}
+    if out is not None:
+        _write(out, json.dumps(record) + "\n")
+    if as_json:
+        typer.echo(json.dumps(record, indent=2))
+    else:
+        average_tables(belief, flops)
 
 
 def _write(path: Path, text: str) -> None:

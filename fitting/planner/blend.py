@@ -25,6 +25,9 @@ class LossSurface(Protocol):
 class TokenCost(Protocol):
     """Training FLOPs of one token."""
 
+    @property
+    def name(self) -> str: ...
+
     def per_token(self, n_params: Numbers) -> Numbers: ...
 
     def elasticity(self, n_params: Numbers) -> Numbers:

@@ -13,7 +13,9 @@ from fitting.fit import Fit
 from fitting.laws import law_named
 from fitting.planner.average import AverageLaw
 from fitting.planner.belief import DRAWS, LEVEL, Provenance
+from fitting.planner.own_runs import OwnRuns
 from fitting.planner.single import SingleLaw
+from fitting.planner.stored import StoredLaw
 from fitting.planner.surface import Surface
 from fitting.points import Points
 from fitting.predict import DISCREPANCY_AT_HOME, DISCREPANCY_PER_DECADE
@@ -53,6 +55,11 @@ def belief_from_fit(fit: Fit, bytes_per_token: float | None = None) -> SingleLaw
         at_home=DISCREPANCY_AT_HOME,
         per_decade=DISCREPANCY_PER_DECADE,
     )
+
+
+def plannable(fit: Fit, own: OwnRuns) -> StoredLaw | None:
+    """The fit as `plan --fit` reads it; None where its law has no surface over N and D."""
+    return StoredLaw(belief_from_fit(fit, own.bytes_per_token), own) if has_closed_form(fit) else None
 
 
 def belief_from_average(

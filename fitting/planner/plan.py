@@ -63,7 +63,7 @@ class Plan:
     flops_exact: Quantity | None  # of the shape, attention and head included
     shape: Shape | None
     mesh: Mesh | None
-    bill: Bill | None
+    bill: Bill
     recipe: Recipe
     smaller: tuple[Smaller, ...]
     served: Served | None
@@ -89,7 +89,7 @@ def make_plan(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: 
     mesh = smallest_mesh(chip, total, shape)
     paid = bill(request, at, run.flops, run.flops_draws)
     per_token = request.bytes_per_token or belief.provenance.bytes_per_token
-    best = tuple(float(value) for value in best_run(law, run.flops, cost))
+    best_n, best_d = (float(value) for value in best_run(law, run.flops, cost))
     fixed = request.n_params is not None or request.d_tokens is not None
     reached = float(law.loss(run.n_params, run.d_tokens))
     weight = 1.0
@@ -100,7 +100,7 @@ def make_plan(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: 
     if request.serve_tokens is not None:
         served = best_served(law, draws, run.n_params, run.d_tokens, reached, request.serve_tokens, cost, weight)
     if request.unique_tokens is not None:
-        repeated = best_repeated(law, run.flops, request.unique_tokens, cost, float(law.loss(*best)))
+        repeated = best_repeated(law, run.flops, request.unique_tokens, cost, float(law.loss(best_n, best_d)))
     if mesh is not None:
         limits = deadline(run.d_tokens, context, mesh, paid.chips.value if paid.chips else None)
     if request.change is not None:
@@ -138,7 +138,7 @@ def make_plan(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: 
         served=served,
         repeated=repeated,
         deadline=limits,
-        off=off_optimum(law, draws, run.n_params, run.d_tokens, cost, best) if fixed else None,
+        off=off_optimum(law, draws, run.n_params, run.d_tokens, cost, (best_n, best_d)) if fixed else None,
         multiplier=multiplier,
         compression=compression(total, run.d_tokens, loss, request.text_bytes, per_token),
         causes=causes,
@@ -215,7 +215,7 @@ def _caveats(plan: Plan, belief: Belief, run: Run) -> tuple[str, ...]:
         said.append(f"D/N = {plan.ratio.value:.3g} is outside of what laws were fitted on (about 1 to 2,000)")
     if not np.isfinite(plan.flops.high):
         said.append("in more than 5% of the draws no compute reaches this: the upper ends are open")
-    if plan.bill is not None and plan.mesh is not None and plan.bill.chips and plan.bill.chips.value < plan.mesh.chips:
+    if plan.mesh is not None and plan.bill.chips and plan.bill.chips.value < plan.mesh.chips:
         said.append(
             f"{plan.bill.chips.value:.0f} chips are fewer than the {plan.mesh.chips} that hold this model's training "
             f"state ({plan.mesh.state * plan.mesh.chips / 1e9:.3g} GB); take more chips, or offload"
@@ -232,6 +232,6 @@ def _caveats(plan: Plan, belief: Belief, run: Run) -> tuple[str, ...]:
             f"{plan.repeated.epochs:.0f} epochs: beyond 16 the law of repeated text is hardly tested, and it cannot "
             f"show overfitting"
         )
-    if plan.bill is not None and plan.bill.rates.price is None:
+    if plan.bill.rates.price is None:
         said.append(f"no price of {plan.bill.rates.chip.name} is known: give --price for dollars")
     return tuple(said)

@@ -18,6 +18,8 @@ GROUP = "isoflop.planner"
 # Published sets and foreign points count all parameters; our own records name the count that was fitted.
 COUNTS = {"n_params_non_embedding": "non_embedding", "n_params_flops": "flops", "n_params": "total"}
 DEFAULT_VOCAB = 32_768  # entries; assumption, a common size (Llama 2: 32,000)
+SMALLEST, LARGEST = 1e5, 1e12  # N of the table of exact counts
+SMALLEST_WIDTH = 128  # columns of an embedding worth the name
 DEFAULT_CONTEXT = 4096  # tokens; assumption (Llama 2's)
 
 
@@ -94,19 +96,19 @@ def shape_of(n_params: float, n_definition: str, vocab_size: int, context: int) 
     )
 
 
-def counted_cost(n_definition: str, vocab_size: int, context: int, smallest: float, largest: float) -> Counted | None:
-    """The exact FLOPs of a token over this range of N; None where no family is installed or none reaches so far."""
+def counted_cost(n_definition: str, vocab_size: int, context: int) -> Counted | None:
+    """The exact FLOPs of a token from the smallest to the largest N; None where no family is installed."""
+    # With embeddings counted, a model of fewer parameters would be nearly all embedding.
+    smallest = max(SMALLEST, SMALLEST_WIDTH * vocab_size) if n_definition == "n_params" else SMALLEST
     if shape_of(smallest, n_definition, vocab_size, context) is None:
-        return None
-    if shape_of(largest, n_definition, vocab_size, context) is None:
         return None
 
     def per_token(n_params: float) -> float:
         shape = shape_of(n_params, n_definition, vocab_size, context)
-        assert shape is not None  # both ends of the range are built
+        assert shape is not None  # between sizes that are built
         return shape.flops_per_token
 
-    return Counted.of(per_token, smallest, largest)
+    return Counted.of(per_token, smallest, LARGEST)
 
 
 @functools.cache

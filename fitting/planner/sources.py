@@ -1,0 +1,98 @@
+"""Where does the law of a plan come from? A stored fit, points (fitted once, then kept), or a published set."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitting.cache import cache_folder
+from fitting.errors import InputError
+from fitting.planner.belief import Belief
+from fitting.planner.own_runs import OwnRuns, own_runs
+from fitting.planner.published import published
+from fitting.planner.stored import FORMAT, StoredLaw, read_law, restored, stored
+from fitting.points import Points
+from fitting.read import Columns, read_points, read_table, rows_where
+
+STANDARD_COLUMNS = Columns()
+
+
+@dataclass(frozen=True)
+class LawSource:
+    """Exactly one of the three is given."""
+
+    fit: Path | None = None  # what `fit --out` wrote
+    constants: str | None = None  # name of a published set
+    points: Sequence[str] = ()
+    law: str = "auto"
+    where: str | None = None
+    columns: Columns = STANDARD_COLUMNS
+
+    def __post_init__(self) -> None:
+        given = [name for name, value in self._choices().items() if value]
+        if len(given) != 1:
+            got = f"got {' and '.join(given)}" if given else "got none"
+            raise InputError(
+                f"where does the law come from? Give one of {', '.join(self._choices())} ({got}); published sets: "
+                f"hoffmann-tex, hoffmann-rounded, besiroglu, muennighoff"
+            )
+
+    def _choices(self) -> dict[str, object]:
+        return {"--fit": self.fit, "--points": list(self.points), "--law-constants": self.constants}
+
+
+def law_of(source: LawSource, report: Callable[[str], None] = lambda words: None) -> StoredLaw:
+    """Raises InputError where the source gives no law."""
+    if source.fit is not None:
+        return read_law(source.fit)
+    if source.constants is not None:
+        return StoredLaw(published(source.constants), OwnRuns())
+    points = read_points(list(source.points), source.columns, source.where)
+    own = own_runs_of(list(source.points), source.where)
+    kept = cache_folder() / "laws" / f"{_key(points, source.law, own)}.json"
+    try:
+        return restored(json.loads(kept.read_text()), str(kept))
+    except (OSError, ValueError):
+        pass  # not there, or of another version: fit
+    law = StoredLaw(fit_belief(points, source.law, own.bytes_per_token, report), own)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(stored(law)))
+    except OSError:
+        pass  # a cache that cannot be written costs the next plan some seconds
+    return law
+
+
+def fit_belief(points: Points, law: str, bytes_per_token: float | None, report: Callable[[str], None]) -> Belief:
+    """The average of laws for "auto", else that law. Raises InputError where the points identify none."""
+    from fitting.lint import refuse_unidentifiable
+
+    refuse_unidentifiable(points)
+    if law == "auto":
+        from fitting.planner.fitted import belief_from_average
+
+        return belief_from_average(points, bytes_per_token, report)
+    from fitting.fit import fit_law
+    from fitting.planner.fitted import belief_from_fit
+
+    report(f"{law}: fit and bootstrap")
+    return belief_from_fit(fit_law(points, law), bytes_per_token)
+
+
+def own_runs_of(paths: Sequence[str], where: str | None) -> OwnRuns:
+    """What the files say beside their losses."""
+    table = read_table(paths)
+    if where is not None:
+        keep = rows_where(table, where, ", ".join(paths))
+        table = {name: values[keep] for name, values in table.items()}
+    return own_runs(table)
+
+
+def _key(points: Points, law: str, own: OwnRuns) -> str:
+    """A name for what a stored law depends on."""
+    facts = [FORMAT, points.digest, points.n_definition, points.source, points.excluded, law, dataclasses.asdict(own)]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:24]
