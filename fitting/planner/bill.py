@@ -13,6 +13,7 @@ from fitting.planner.request import Request
 from fitting.planner.speed import Speed
 
 HOUR, DAY = 3600.0, 24.0  # seconds, hours
+LEAST_SHARE = 1e-6  # of a variance; below it is rounding
 # Power usage effectiveness: what a data centre draws over what its machines draw. Google and Meta 1.08-1.09 (2023-25);
 # the industry's mean is 1.56 (Uptime Institute 2024).
 OVERHEAD = 1.09
@@ -130,7 +131,7 @@ def _causes(request: Request, at: Rates, flops_draws: np.ndarray) -> dict[str, f
     if at.price is not None:
         parts["price"] = _log_variance(at.price_draws())
     total = sum(parts.values())
-    return {name: value / total for name, value in parts.items() if value > 0} if total > 0 else {}
+    return {name: value / total for name, value in parts.items() if value > LEAST_SHARE * total}
 
 
 def _log_variance(draws: np.ndarray) -> float:

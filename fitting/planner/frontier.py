@@ -39,11 +39,15 @@ class Frontier:
 
 
 def frontier(belief: Belief, flops: float, cost: TokenCost) -> Frontier:
-    """Each budget under the law that serves it, as a plan for it would say."""
+    """The law that serves this budget, from far below it to far above; the band is as wide as each budget's own.
+
+    (A plan for another budget is made under the law that serves that one, which lies within this band.)
+    """
     budgets = flops * 10 ** np.linspace(-BELOW, ABOVE, round((BELOW + ABOVE) * PER_DECADE) + 1)
-    runs = [best_run(belief.blend(float(budget)), float(budget), cost) for budget in budgets]
-    bands = [belief.loss_band(float(n), float(d)) for n, d in runs]
     law = belief.blend(flops)
+    n_params, d_tokens = best_run(law, budgets, cost)
+    bands = np.asarray([belief.loss_band(float(n), float(d)) for n, d in zip(n_params, d_tokens, strict=True)])
+    losses = law.loss(n_params, d_tokens)
     best_n, best_d = (float(value) for value in best_run(law, flops, cost))
     loss = float(law.loss(best_n, best_d))
     sizes = best_n * np.geomspace(1 / ISO_REACH, ISO_REACH, ISO_SIZES)
@@ -55,10 +59,10 @@ def frontier(belief: Belief, flops: float, cost: TokenCost) -> Frontier:
             iso.append(IsoLoss(loss * multiple, sizes[known], tokens[known]))
     return Frontier(
         flops=budgets,
-        n_params=np.asarray([float(n) for n, _ in runs]),
-        d_tokens=np.asarray([float(d) for _, d in runs]),
-        loss=np.asarray([band[0] for band in bands]),
-        low=np.asarray([band[1] for band in bands]),
-        high=np.asarray([band[2] for band in bands]),
+        n_params=n_params,
+        d_tokens=d_tokens,
+        loss=losses,
+        low=losses * bands[:, 1] / bands[:, 0],
+        high=losses * bands[:, 2] / bands[:, 0],
         iso=tuple(iso),
     )

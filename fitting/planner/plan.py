@@ -222,8 +222,8 @@ def _caveats(plan: Plan, belief: Belief, run: Run) -> tuple[str, ...]:
         )
     if plan.deadline is not None and plan.deadline.extra_tokens:
         said.append(
-            f"more chips than {plan.deadline.useful_chips} cannot be fed without a batch above the critical one: they "
-            f"add {plan.deadline.extra_tokens:.0%} more tokens for the same loss"
+            f"more chips than {plan.deadline.useful_chips} need a batch that teaches less a token: one sequence each "
+            f"adds {plan.deadline.extra_tokens:.0%} tokens for the same loss (Zhang et al. 2024; Bergsma et al. 2025)"
         )
     if plan.served is not None and plan.served.far:
         said.append("the best model to serve has D/N above 10,000: no law was checked there, and they overstate it")

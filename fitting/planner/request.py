@@ -10,6 +10,7 @@ from fitting.errors import InputError
 from fitting.points import LARGEST_COUNT
 
 LARGEST_FLOPS = 1e32  # a million times the largest public run; above, a slip of the keyboard
+SMALLEST_FLOPS = 1e6  # a thousandth of a second of one core
 LARGEST_LOSS = 100.0  # nats per token
 
 
@@ -61,6 +62,8 @@ class Request:
                 limit = limits.get(one.name, LARGEST_FLOPS)
                 if number is not None and not (math.isfinite(number) and 0 < number <= limit):
                     raise InputError(f"{flag(one.name)} is {number:g}; allowed is above 0 and at most {limit:g}")
+        if self.flops is not None and self.flops < SMALLEST_FLOPS:
+            raise InputError(f"--flops is {self.flops:g}; allowed is {SMALLEST_FLOPS:g} and more: a model and its text")
         self._refuse_contradictions()
 
     @property

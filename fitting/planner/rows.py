@@ -94,7 +94,8 @@ def _bill(plan: Plan) -> Section:
         rows.append(("to serve", "bf16 weights alone", f"{mesh.serving_chips} chip{'s' * (mesh.serving_chips > 1)}"))
     if plan.deadline is not None:
         limit = plan.deadline
-        batches = f"critical batch {si(limit.batch_low)} .. {si(limit.batch_high)} tokens (two sources)"
+        fifth, twice = limit.limits.fifth_more, limit.limits.twice
+        batches = f"a batch of {si(fifth)} tokens takes a fifth more tokens, one of {si(twice)} twice as many"
         rows.append(("chips that help", batches, f"up to {limit.useful_chips:,}; {limit.least_days:.3g} days at least"))
     return Section("The bill", ("", "what it is", "value and range"), tuple(rows))
 

@@ -63,10 +63,12 @@ def _from_compute(request: Request, belief: Belief, flops: float, flops_draws: n
     if request.n_params is not None:
         n, n_draws = request.n_params, np.full(DRAWS, request.n_params)
         d = flops / float(cost.per_token(n))
+        _refuse_less_than_one(d, f"--n {n:g}", "tokens", flops)
         return Run(n, d, flops, n_draws, flops_draws / cost.per_token(n_draws), flops_draws)
     law, draws = belief.blend(flops), belief.draws(flops)
     if request.d_tokens is not None:
         n = _size_costing(flops / request.d_tokens, cost)
+        _refuse_less_than_one(n, f"--d {request.d_tokens:g}", "parameters", flops)
         n_draws = np.full(DRAWS, n) if np.ptp(flops_draws) == 0 else n * flops_draws / flops
         return Run(n, request.d_tokens, flops, n_draws, np.full(DRAWS, request.d_tokens), flops_draws)
     n, d = (float(value) for value in best_run(law, flops, cost))
@@ -151,6 +153,13 @@ def _refuse_unreachable(found: float, loss: float, how: str, least: float) -> No
         raise InputError(
             f"--loss {loss:g} cannot be reached {how}: this law's loss stays above {least:.4f}. Ask for more than "
             f"{least:.4f}, or for another size"
+        )
+
+
+def _refuse_less_than_one(found: float, given: str, what: str, flops: float) -> None:
+    if found < 1:
+        raise InputError(
+            f"{given} with {flops:.3g} FLOPs leaves {found:.2g} {what}; give a larger budget, or less of it"
         )
 
 

@@ -21,8 +21,12 @@ def loss(quantity: Quantity) -> str:
 
 
 def plain(quantity: Quantity) -> str:
-    """11.9 (10.1 .. 15)."""
-    return _with_interval(quantity, lambda value: f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}")
+    """11.9 (10.1 .. 15); 6,000; 1.72M."""
+
+    def write(value: float) -> str:
+        return si(value) if abs(value) >= 1e5 else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+    return _with_interval(quantity, write)
 
 
 def flops(quantity: Quantity) -> str:

@@ -71,7 +71,7 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def log_axis(title: str, values: Iterable[float], pad: float = 0.06, **more: Any) -> dict[str, Any]:
-    """A logarithmic axis around the finite positive values: 100k, 1M, 10M for counts, powers of ten for FLOPs."""
+    """A logarithmic axis around the finite positive values: 100k, 1M, 1B for counts, powers of ten for FLOPs."""
     kept = _logs(values)
     low, high = (kept.min(), kept.max()) if len(kept) else (0.0, 1.0)
     room = max(high - low, 0.3) * pad
@@ -81,7 +81,9 @@ def log_axis(title: str, values: Iterable[float], pad: float = 0.06, **more: Any
         {"dtick": max(1, int(np.ceil(decades / 6)))} if decades > 2 else {"dtick": "D2" if decades > 0.55 else "D1"}
     )
     step["minor"] = {"ticks": "outside", "ticklen": 2, "tickcolor": MUTED, "dtick": "D1"} if decades < 5 else {}
-    labels = {"exponentformat": "power"} if "FLOP" in title and decades > 2 else {"tickformat": "~s"}
+    labels = {"tickformat": "~s"}
+    if decades > 2 and ("FLOP" in title or high > 9):
+        labels = {"exponentformat": "power" if "FLOP" in title else "B"}  # the field says 70B, not 70G
     return axis(title, type="log", range=[low - room, high + room], **{**labels, **step, **more})
 
 
