@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from fitting.planner.token_cost import Counted
 
 GROUP = "isoflop.planner"
@@ -19,7 +21,7 @@ GROUP = "isoflop.planner"
 COUNTS = {"n_params_non_embedding": "non_embedding", "n_params_flops": "flops", "n_params": "total"}
 DEFAULT_VOCAB = 32_768  # entries; assumption, a common size (Llama 2: 32,000)
 SMALLEST, LARGEST = 1e5, 1e12  # N of the table of exact counts
-SMALLEST_WIDTH = 128  # columns of an embedding worth the name
+TABLE_SIZES = 10  # a decade
 DEFAULT_CONTEXT = 4096  # tokens; assumption (Llama 2's)
 
 
@@ -31,6 +33,9 @@ class Counts(Protocol):
 
     @property
     def non_embedding(self) -> int: ...
+
+    @property
+    def flops(self) -> float: ...
 
 
 class Architecture(Protocol):
@@ -65,6 +70,7 @@ class Shape:
     context: int  # tokens
     total: float  # parameters, embeddings too
     non_embedding: float  # parameters
+    flops: float  # parameters, as exact forward FLOPs per token / 2
     flops_per_token: float  # training, attention and head included
 
 
@@ -92,23 +98,21 @@ def shape_of(n_params: float, n_definition: str, vocab_size: int, context: int) 
         context=context,
         total=float(count.total),
         non_embedding=float(count.non_embedding),
+        flops=float(count.flops),
         flops_per_token=built.flops_per_token(context),
     )
 
 
 def counted_cost(n_definition: str, vocab_size: int, context: int) -> Counted | None:
     """The exact FLOPs of a token from the smallest to the largest N; None where no family is installed."""
-    # With embeddings counted, a model of fewer parameters would be nearly all embedding.
-    smallest = max(SMALLEST, SMALLEST_WIDTH * vocab_size) if n_definition == "n_params" else SMALLEST
-    if shape_of(smallest, n_definition, vocab_size, context) is None:
+    sizes = np.geomspace(SMALLEST, LARGEST, round(TABLE_SIZES * np.log10(LARGEST / SMALLEST)) + 1)
+    # Asked for by the count that the family's rule is written in: any other one takes several rounds.
+    built = [shape_of(float(n), "n_params_non_embedding", vocab_size, context) for n in sizes]
+    shapes = [shape for shape in built if shape is not None]
+    if not shapes:
         return None
-
-    def per_token(n_params: float) -> float:
-        shape = shape_of(n_params, n_definition, vocab_size, context)
-        assert shape is not None  # between sizes that are built
-        return shape.flops_per_token
-
-    return Counted.of(per_token, smallest, LARGEST)
+    counts = np.asarray([getattr(shape, COUNTS.get(n_definition, "total")) for shape in shapes])
+    return Counted.of(counts, np.asarray([shape.flops_per_token for shape in shapes]))
 
 
 @functools.cache

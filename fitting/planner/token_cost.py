@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from fitting.planner.surface import FLOPS_PER_PARAMETER_TOKEN, Numbers
 
-TABLE_SIZES = 12  # a decade
 DEGREE = 6  # follows the exact counts of decoders from 1e4 to 1e12 parameters to 1% in the median
 
 
@@ -39,10 +37,10 @@ class Counted:
     name: str = "exact"
 
     @classmethod
-    def of(cls, per_token: Callable[[float], float], smallest: float, largest: float) -> Counted:
-        """From a table of per_token between the smallest and the largest N."""
-        log_n = np.linspace(np.log(smallest), np.log(largest), round(TABLE_SIZES * np.log10(largest / smallest)) + 1)
-        excess = np.log([per_token(n) / (FLOPS_PER_PARAMETER_TOKEN * n) for n in np.exp(log_n).tolist()])
+    def of(cls, n_params: np.ndarray, per_token: np.ndarray) -> Counted:
+        """Through counted models, smallest first."""
+        log_n = np.log(n_params)
+        excess = np.log(per_token / (FLOPS_PER_PARAMETER_TOKEN * n_params))
         return cls(np.polynomial.Polynomial.fit(log_n, excess, DEGREE), float(log_n[0]), float(log_n[-1]))
 
     def per_token(self, n_params: Numbers) -> Numbers:

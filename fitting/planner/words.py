@@ -45,8 +45,12 @@ def dollars(value: float) -> str:
 
 
 def percent(quantity: Quantity) -> str:
-    """+20.8% (+7% .. +96%)."""
-    return _with_interval(quantity, lambda value: f"{value:+.3g}%" if abs(value) < 1000 else f"{value:+,.0f}%", 100.0)
+    """+20.8% (+7% .. +96%); 1.2k times the whole."""
+
+    def write(value: float) -> str:
+        return f"{value:+.3g}%" if abs(value) < 1000 else f"{si(1 + value / 100)} times"
+
+    return _with_interval(quantity, write, 100.0)
 
 
 def share(quantity: Quantity) -> str:
