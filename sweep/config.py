@@ -16,6 +16,7 @@ from results.store import check_name
 from sweep.data.config import data_settings, data_spec
 from sweep.data.manifest import CorpusInfo
 from sweep.data.settings import DataSettings
+from sweep.designs.limits import Limits
 from sweep.evaluation import check_task_name
 from sweep.optimiser import KINDS as OPTIMISERS
 from sweep.reader import Reader
@@ -49,8 +50,9 @@ class SweepSettings:
     store: str
     report: str | None
     data: DataSettings
-    axes: Mapping[str, list[Any]]  # of the design
-    max_flops: float | None
+    design: str
+    axes: Mapping[str, list[Any]]  # that every run of the design is repeated for
+    limits: Limits
     target: Mapping[str, Any] | None  # overrides of the run that is held out
     workers: int | None
     processes: int  # of one run
@@ -62,13 +64,13 @@ class SweepSettings:
     tasks: tuple[str, ...]
     questions: int  # of each bundled task
     evaluation_cost: float  # share of a run's FLOPs
+    dry_run: bool  # the table of runs alone; nothing is trained
+    price: float | None  # dollars an hour of one worker
 
 
 def sweep_settings(config: DictConfig) -> SweepSettings:
     """Raises InputError naming the first field that is wrong."""
     read = Reader(config)
-    if read.text("design.name") != "grid":
-        raise InputError(f"design.name is {read.text('design.name')!r}; allowed is grid")
     if read.text("launcher.name") != "local":
         raise InputError(f"launcher.name is {read.text('launcher.name')!r}; allowed is local")
     axes = read.mapping("design.axes") or {}
@@ -84,8 +86,9 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
         store=read.text("store"),
         report=read.optional_text("report"),
         data=data_settings(read),
+        design=read.text("design.name"),
         axes=axes,
-        max_flops=read.optional_number("design.max_flops", 1.0, 1e30),
+        limits=_limits(read),
         target=target,
         workers=read.optional_whole("launcher.workers", 1, 1024),
         processes=read.whole("launcher.processes", 1, 4096),
@@ -104,6 +107,21 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
         tasks=_tasks(read),
         questions=read.whole("evaluation.questions", 1, 100_000),
         evaluation_cost=read.number("evaluation.cost", 0.0, 1e6),
+        dry_run=read.boolean("dry_run"),
+        price=read.optional_number("launcher.price", 1e-6, 1e6),
+    )
+
+
+def _limits(read: Reader) -> Limits:
+    bounds = None
+    if read.raw("design.tokens_per_param") is not None:
+        bounds = read.numbers("design.tokens_per_param", 0.0, 1e12)
+        if len(bounds) != 2 or bounds[0] > bounds[1]:
+            raise InputError(f"design.tokens_per_param is {bounds}; allowed are two numbers, such as [1, 500]")
+    return Limits(
+        max_run_flops=read.optional_number("design.max_run_flops", 1.0, 1e30),
+        max_flops=read.optional_number("design.max_flops", 1.0, 1e32),
+        tokens_per_param=(bounds[0], bounds[1]) if bounds else None,
     )
 
 

@@ -23,6 +23,11 @@ def multirun(config: DictConfig, context: HydraContext, launcher: Any, arguments
         if override.is_sweep_override():
             axes[override.get_key_element()] = _values(override)
     if asked_for_launcher(config):
+        if config.design.name != "grid":
+            raise InputError(
+                f"design={config.design.name} makes its runs itself, and hydra/launcher=… runs one job a combination "
+                f"of commas; leave hydra/launcher out"
+            )
         fixed = [override.input_line for override in overrides if not override.is_sweep_override()]
         jobs = [[*fixed, *(f"{key}={value}" for key, value in point.items())] for point in combinations(axes)]
         return [launcher.launch(jobs, initial_job_idx=0)]

@@ -88,6 +88,24 @@ class Reader:
     def optional_whole(self, key: str, low: int, high: int) -> int | None:
         return None if self.raw(key) is None else self.whole(key, low, high)
 
+    def numbers(self, key: str, low: float, high: float) -> list[float]:
+        """A list of numbers, or one number."""
+        value = self.raw(key)
+        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else [value]
+        listed = plain if isinstance(plain, list) and plain else [None]
+        found = []
+        for item in listed:
+            try:
+                number = math.nan if isinstance(item, bool) or item is None else float(item)
+            except (TypeError, ValueError):
+                number = math.nan
+            if not low <= number <= high:
+                raise InputError(
+                    f"{key} is {_shown(value)}; allowed are numbers from {low:g} to {high:g}, such as [1e4, 1e5]"
+                )
+            found.append(number)
+        return found
+
     def paths(self, key: str) -> tuple[tuple[str | None, str], ...]:
         """(domain or None, path) of a path, a list of paths, or a mapping from domains to paths."""
         value = self.raw(key)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fitting.fit import Fit
+from fitting.lint import Severity, lint_design
 from fitting.show import best_runs, constants_table, held_out_sentence, si
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Forecast
@@ -22,9 +23,11 @@ def print_plan(
     held: Mapping[str, RunRecord],
     seconds: Sequence[float],
     slots: int,
+    price: float | None = None,
 ) -> None:
+    """price: dollars an hour of one of the slots; None shows none."""
     table = Table(title="Runs")
-    for header in ("run", "N", "shape", "D (tokens)", "FLOPs", "est. s", "store"):
+    for header in ("run", "N", "shape", "D (tokens)", "FLOPs", "est. s", *(["est. $"] if price else []), "store"):
         table.add_column(header, justify="left" if header in ("run", "store") else "right")
     everything = [*specs, target] if target else list(specs)
     left = []
@@ -41,6 +44,7 @@ def print_plan(
             si(spec.d_tokens),
             f"{spec.flops:.2e}",
             f"{estimate:.0f}",
+            *([f"{estimate / 3600 * price:.2g}"] if price else []),
             status,
         )
     console.print(table)
@@ -48,12 +52,27 @@ def print_plan(
         total = sum(estimate for spec, estimate in left if spec is not target) / min(slots, len(left))
         total += sum(estimate for spec, estimate in left if spec is target)
         flops = sum(spec.flops for spec, _ in left)
+        busy = sum(estimate for _, estimate in left)
+        dollars = f", about ${busy / 3600 * price:.3g} at ${price:g} an hour and worker" if price else ""
         console.print(
             f"{len(left)} of {len(everything)} runs to train, {flops:.2e} FLOPs, about {total / 60:.1f} minutes with "
-            f"{slots} at once (N: non-embedding parameters)"
+            f"{slots} at once{dollars} (N: non-embedding parameters)"
         )
     else:
         console.print(f"all {len(everything)} runs are in the store: nothing to train")
+
+
+_LINT = {Severity.REFUSED: "no law can be fitted to these runs", Severity.WARNING: "design"}
+
+
+def print_lint(console: Console, specs: Sequence[RunSpec]) -> None:
+    """Can these runs identify a law? Said before they are paid for; one run, or runs of one size, ask for none."""
+    n = np.asarray([float(spec.architecture.count(context=1).non_embedding) for spec in specs])
+    d = np.asarray([float(spec.d_tokens) for spec in specs])
+    if len(set(n)) < 2:
+        return
+    for finding in lint_design(n, d):
+        console.print(f"{_LINT[finding.severity]}: {finding.sentence}. To do: {finding.remedy}", markup=False)
 
 
 def print_outcome(

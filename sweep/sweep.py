@@ -17,15 +17,16 @@ from results.points import fit_records
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Forecast, Store
 from sweep import launch
-from sweep.config import SweepSettings, run_spec, sweep_settings
+from sweep.config import SweepSettings, sweep_settings
 from sweep.data.corpus import Corpus
+from sweep.data.manifest import CorpusInfo
 from sweep.data.prepare import prepare
-from sweep.designs.grid import combinations
 from sweep.estimate import estimated_seconds
 from sweep.evaluation import check_tasks
+from sweep.expand import expanded
 from sweep.forecast import seal_forecast
 from sweep.launchers.local import available_cores
-from sweep.show import print_outcome, print_plan
+from sweep.show import print_lint, print_outcome, print_plan
 from sweep.spec import RunSpec
 from sweep.trained import keep_vocabulary
 
@@ -39,10 +40,15 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     began = time.time()
     settings = sweep_settings(config)
     store = Store(settings.store)
-    _check_values(config, settings, axes)
-    store.require_writable()
+    # Every value is tried on a stand-in corpus before the real one is prepared, so that a typo costs no minute.
+    expanded(config, settings, axes, CorpusInfo.stand_in(settings.data.source, settings.data.vocab_size))
+    if not settings.dry_run:
+        store.require_writable()
     corpus = _corpus(console, settings)
-    specs, target = _specs(config, settings, axes, corpus, console)
+    runs = expanded(config, settings, axes, corpus.info)
+    specs, target = list(runs.specs), runs.target
+    for sentence in runs.left_out:
+        console.print(sentence)
     everything = [*specs, target] if target else specs
     for data in {spec.data for spec in everything}:  # refuses now what no worker could do
         corpus.held_out(data.eval_tokens, data.sequence)
@@ -57,7 +63,13 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     missing = [spec for spec in everything if spec.run_id not in settled]
     seconds = estimated_seconds(specs, records)
     seconds += estimated_seconds([target], records, len(available_cores())) if target else []
-    print_plan(console, specs, target, held, seconds, launch.launcher_for(settings, store, len(specs)).slots)
+    slots = launch.launcher_for(settings, store, len(specs)).slots
+    print_plan(console, specs, target, held, seconds, slots, settings.price)
+    if runs.for_a_law:
+        print_lint(console, specs)
+    if settings.dry_run:
+        console.print("dry run: nothing is trained")
+        return []
     keep_vocabulary(store, corpus)
     use_compile_cache()  # for the fits of this process
     try:
@@ -88,18 +100,6 @@ def sweep_console() -> Console:
     return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
-def _check_values(config: DictConfig, settings: SweepSettings, axes: Mapping[str, Sequence[Any]]) -> None:
-    """Every value is tried on a stand-in corpus before the real one is prepared, so that a typo costs no minute."""
-    from sweep.data.corpus import CorpusInfo
-
-    stand_in = CorpusInfo.stand_in(settings.data.source, settings.data.vocab_size)
-    points = combinations({**settings.axes, **axes})
-    for point in points:
-        run_spec(config, point, stand_in)
-    if settings.target is not None:
-        run_spec(config, settings.target, stand_in)
-
-
 def _corpus(console: Console, settings: SweepSettings) -> Corpus:
     with console.status("corpus") as status:
         shown = ""
@@ -121,34 +121,6 @@ def _corpus(console: Console, settings: SweepSettings) -> Corpus:
         markup=False,
     )
     return corpus
-
-
-def _specs(
-    config: DictConfig,
-    settings: SweepSettings,
-    axes: Mapping[str, Sequence[Any]],
-    corpus: Corpus,
-    console: Console,
-) -> tuple[list[RunSpec], RunSpec | None]:
-    """The runs of the grid, each once, and the target."""
-    found: dict[str, RunSpec] = {}
-    dropped = 0
-    for point in combinations({**settings.axes, **axes}):
-        spec = run_spec(config, point, corpus.info)
-        if settings.max_flops is not None and spec.flops > settings.max_flops:
-            dropped += 1
-        else:
-            found[spec.run_id] = spec
-    if dropped:
-        console.print(
-            f"{dropped} combinations cost more than {settings.max_flops:g} FLOPs (design.max_flops): left out"
-        )
-    if not found:
-        raise InputError(f"design.max_flops is {settings.max_flops:g}; every run of the grid costs more. Raise it")
-    target = run_spec(config, settings.target, corpus.info) if settings.target is not None else None
-    if target is not None:
-        found.pop(target.run_id, None)  # a target is never fitted
-    return list(found.values()), target
 
 
 def _forecast_target(
