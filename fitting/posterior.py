@@ -58,7 +58,7 @@ def posterior_mode(
     weight = np.where(keep, 1 / np.hypot(NOISE, DRIFT * distance), 0.0)
     bounds = law.parameters(x[keep], log_loss[keep])
     lower, upper = (np.asarray([getattr(p, side) for p in bounds]) for side in ("lower", "upper"))
-    mean, inverse_sd = _priors([p.name for p in bounds], exponent_sd)
+    mean, inverse_sd = priors([p.name for p in bounds], exponent_sd)
     informed = inverse_sd > 0
 
     def residuals(theta: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def posterior_mode(
     return Mode(law, centre, best.x, np.linalg.pinv(information, rcond=1e-12, hermitian=True))
 
 
-def _priors(names: list[str], exponent_sd: float) -> tuple[np.ndarray, np.ndarray]:
+def priors(names: list[str], exponent_sd: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and 1/sd by parameter name; 1/sd = 0 where there is no prior."""
     mean = np.asarray([EXPONENT_MEAN if name in ("alpha", "beta") else 0.0 for name in names])
     sd = {"alpha": exponent_sd, "beta": exponent_sd, "ln_gamma": LN_GAMMA_SD}
