@@ -13,6 +13,7 @@ import typer
 from fitting.cache import use_compile_cache
 from fitting.errors import InputError, run_command
 from fitting.laws import law_named
+from fitting.next_runs.command import next_runs
 from fitting.options import (
     ClusterColumn,
     DColumn,
@@ -222,6 +223,7 @@ def lint(
 
 
 app.command()(plan)
+app.command("next")(next_runs)
 
 
 def _fit_average(
