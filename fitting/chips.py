@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,13 @@ from typing import Any
 import yaml
 
 from fitting.errors import InputError
+
+# Any accelerator of the last ten years and the next; a figure outside has another unit.
+PLAUSIBLE = {
+    "peak_flops": (1e10, 1e18, "FLOP/s"),
+    "memory": (1e8, 1e14, "bytes"),
+    "bandwidth": (1e9, 1e16, "bytes/s"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +39,9 @@ class Chip:
     def __post_init__(self) -> None:
         figures = {"peak_flops": self.peak_flops, "memory": self.memory, "bandwidth": self.bandwidth}
         for name, value in figures.items():
-            if not value > 0:
-                raise InputError(f"chip {self.name}: {name} is {value!r}; allowed is above 0")
+            least, most, unit = PLAUSIBLE[name]
+            if not least <= value <= most:
+                raise InputError(f"chip {self.name}: {name} is {value:g}; allowed is {least:g} to {most:g} {unit}")
         for name, values in (("power", self.power), ("price", self.price)):
             if values is not None and (min(values) <= 0 or list(values) != sorted(values)):
                 raise InputError(f"chip {self.name}: {name} is {list(values)}; allowed are rising numbers above 0")
@@ -59,8 +68,10 @@ def chip_named(name: str, more: tuple[Chip, ...] = ()) -> Chip:
     """The chip of this name, the user's own first. Raises InputError with the names that exist."""
     known = {chip.name: chip for chip in (*chips(), *more)}
     if name.lower() not in known:
+        close = difflib.get_close_matches(name.lower(), known, n=2)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise InputError(
-            f"--chip is {name!r}; known are {', '.join(sorted(known))}. Describe another one in a --chips-file"
+            f"--chip is {name!r}; {hint}known are {', '.join(sorted(known))}. Describe another one in a --chips-file"
         )
     return known[name.lower()]
 

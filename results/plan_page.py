@@ -6,7 +6,7 @@ import time
 
 from fitting.planner import words
 from fitting.planner.plan import Plan
-from fitting.planner.rows import belief_sentences, sections
+from fitting.planner.rows import asked, belief_sentences, distance, sections
 from results.figures.plan_causes import plan_causes
 from results.figures.plan_cost import plan_cost
 from results.figures.plan_frontier import plan_frontier
@@ -17,12 +17,13 @@ from results.page import Page
 def plan_page(plan: Plan) -> str:
     """One self-contained HTML page."""
     written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    page = Page(f"Plan: {words.counted(plan.n_params)} parameters", f"Written {written}")
+    page = Page(f"Plan: {words.counted(plan.n_params)} parameters", f"Asked: {asked(plan.request)}. Written {written}")
     page.cards(_cards(plan))
     page.figure_row(
         (
             plan_frontier(plan),
-            "The loss of the best run for each budget, with its band. Beyond the shaded part nothing was ever trained.",
+            "The loss of the best run for each budget, with its band. Beyond the shaded part lies no run behind this "
+            "law. The star has the plan's own interval, its budget's included.",
         ),
         (
             plan_iso_loss(plan),
@@ -33,14 +34,15 @@ def plan_page(plan: Plan) -> str:
     page.figure_row(
         (
             plan_cost(plan),
-            f"What a loss costs on {plan.bill.rates.chip.name}. The band is what MFU and price leave open.",
+            f"What a loss costs on {plan.bill.rates.chip.name}. The band is what MFU and price leave open; "
+            "the star's bar holds the law too.",
         ),
         (plan_causes(plan), "What the uncertainty comes from: look here before buying more precision."),
     )
     for section in sections(plan):
         page.heading(section.title, *([section.note] if section.note else []))
         page.table(section.headers, section.rows)
-    page.heading("Where the law comes from", *belief_sentences(plan.law))
+    page.heading("Where the law comes from", *belief_sentences(plan.law), distance(plan))
     return page.html()
 
 

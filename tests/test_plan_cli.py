@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from fitting.__main__ import app
 from fitting.errors import InputError
+from fitting.planner.numbers import number
 from fitting.planner.request import Known, Request
 from fitting.planner.surface import Surface, training_flops
 
@@ -170,7 +171,7 @@ class TestBudgets:
         few = plan(*BESIROGLU, "--flops", "1e24", "--chips", "4")["caveats"]
         assert any("4 chips are fewer than" in caveat for caveat in few)
         many = plan(*BESIROGLU, "--flops", "1e22", "--chips", "1e5")["caveats"]
-        assert any("one sequence each adds" in caveat for caveat in many)
+        assert any("teaches less a token" in caveat for caveat in many)
 
     def test_a_chip_of_ones_own(self, tmp_path):
         path = tmp_path / "chips.yaml"
@@ -208,6 +209,11 @@ REFUSED = [
     ([*BESIROGLU, "--n", "1e15", "--flops", "1e14"], "leaves 0.017 tokens"),
     ([*BESIROGLU, "--flops", "1e22", "--change", "2", "1.7"], "stays above 1.8172"),
     (["--law-constants", "kaplan", "--flops", "1e22"], "choose one of hoffmann-tex"),
+    ([*BESIROGLU, "--flops", "1e22", "--where", "flops < 1"], "--where is about --points"),
+    ([*BESIROGLU, "--flops", "1e22", "--serve-mfu", "0.3"], "say --serve-tokens too"),
+    ([*BESIROGLU, "--flops", "1e22", "--out", "plan.pdf"], "name it plan.html"),
+    ([*BESIROGLU, "--loss", "25"], "--loss is 25; allowed is above 0 and at most 20"),
+    ([*BESIROGLU, "--flops", "1e22", "--chip", "a100"], "did you mean"),
     (["--fit", "nowhere.json", "--flops", "1e22"], "No such file"),
     (["--points", "nowhere.csv", "--flops", "1e22"], "no such file"),
     ([*BESIROGLU, "--flops", "1e22", "--out", "/nowhere/plan.html"], "give a file in a folder that can be written"),
@@ -265,6 +271,46 @@ def test_through_the_real_command_line(tmp_path):
     good = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert good.returncode == 0, good.stderr
     assert "The run" in good.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("70B", 70e9),
+        ("2t", 2e12),
+        ("6,000", 6000),
+        ("40%", 0.4),
+        ("$2.5M", 2.5e6),
+        ("1e24", 1e24),
+        (".5", 0.5),
+        ("-3", -3),
+    ],
+)
+def test_numbers_are_read_as_people_type_them(text, value):
+    assert number(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["", "abc", "7 8", "1e", "70X", "--", "1.2.3", "B"])
+def test_what_is_no_number_is_refused_with_an_example(text):
+    with pytest.raises(InputError, match="is no number; write 70e9 or 70B"):
+        number(text)
+
+
+def test_words_where_numbers_belong_get_one_line():
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "fitting", "plan", *BESIROGLU, "--flops", "lots"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: Invalid value for '--flops': 'lots' is no number; write 70e9 or 70B, 6000 or 6,000, 0.4 or 40%\n"
+    )
+
+
+def test_a_floor_is_told_with_its_range():
+    said = refusal(*BESIROGLU, "--loss", "1.8")
+    assert "stays above 1.8172 (1.6900 .. 1.8691; 50% of its draws go below 1.8)" in said
 
 
 def test_what_is_known_is_told_apart():

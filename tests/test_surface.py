@@ -154,7 +154,8 @@ def test_repeated_text_is_worth_what_its_authors_computed():
 def test_with_text_enough_the_limit_changes_nothing():
     law = constants("besiroglu")
     n, d = law.optimum(1e22)
-    found = best_repeated(law, 1e22, 1e15, SIX, float(law.loss(n, d)))
+    found = best_repeated(law, n, d, 1e15, SIX)
+    assert found.loss_as_planned == pytest.approx(float(law.loss(n, d)))
     assert found.loss == pytest.approx(found.loss_unlimited, rel=1e-9)
     assert found.n_params == pytest.approx(n, rel=1e-3)
     assert found.epochs == 1
@@ -163,7 +164,9 @@ def test_with_text_enough_the_limit_changes_nothing():
 def test_little_text_favours_smaller_models_and_costs_loss():
     law = constants("besiroglu")
     n, d = law.optimum(1e22)
-    found = best_repeated(law, 1e22, d / 20, SIX, float(law.loss(n, d)))
+    found = best_repeated(law, n, d, d / 20, SIX)
+    assert found.loss_as_planned == pytest.approx(float(repeated_loss(law, n, d, d / 20)))
+    assert found.loss_unlimited < found.loss < found.loss_as_planned
     assert found.n_params < n
     assert found.effective_tokens < found.d_tokens
     assert found.loss > found.loss_unlimited

@@ -15,6 +15,7 @@ DRAWS = 2000  # 5% and 95% quantiles to 3% of the half-width
 LEVEL = 0.90
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 SEED = 0
+FURTHEST_DECADES = 4.0  # of extrapolation that laws are fitted for; beyond, a loud caveat
 NORMAL_90 = 1.6448536269514722  # 95% quantile of the standard normal distribution
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,12 +17,18 @@ from fitting.options import (
     NColumn,
     WhereOption,
 )
+from fitting.planner.numbers import number
 
 ASSUMED_CHIP = "h100"  # where the budget is FLOPs or a loss and no chip was said
 COUNTS = ("6nd", "exact")
 
 Number = float | None
 BUDGET, RUN, HARDWARE, CHOICES, LAW = "Budget or target", "Run", "Hardware and money", "Choices", "Law"
+
+
+def numeric(words: str, panel: str) -> Any:
+    """An option that reads numbers as people type them."""
+    return typer.Option(parser=number, metavar="NUMBER", help=words, rich_help_panel=panel)
 
 
 def plan(
@@ -38,38 +44,30 @@ def plan(
     law: Annotated[
         str, typer.Option(help="of --points: auto (an average of laws) or one law", rich_help_panel=LAW)
     ] = "auto",
-    flops: Annotated[Number, typer.Option(help="training FLOPs", rich_help_panel=BUDGET)] = None,
-    chip_hours: Annotated[Number, typer.Option(help="hours of one chip", rich_help_panel=BUDGET)] = None,
-    dollars: Annotated[Number, typer.Option(help="for the training", rich_help_panel=BUDGET)] = None,
-    days: Annotated[Number, typer.Option(help="wall clock", rich_help_panel=BUDGET)] = None,
-    chips: Annotated[Number, typer.Option(help="how many", rich_help_panel=BUDGET)] = None,
-    loss: Annotated[Number, typer.Option(help="target, nats per token", rich_help_panel=BUDGET)] = None,
-    n: Annotated[Number, typer.Option(help="parameters, as the law counts them", rich_help_panel=RUN)] = None,
-    d: Annotated[Number, typer.Option(help="training tokens", rich_help_panel=RUN)] = None,
+    flops: Annotated[Number, numeric("training FLOPs", BUDGET)] = None,
+    chip_hours: Annotated[Number, numeric("hours of one chip", BUDGET)] = None,
+    dollars: Annotated[Number, numeric("for the training", BUDGET)] = None,
+    days: Annotated[Number, numeric("wall clock", BUDGET)] = None,
+    chips: Annotated[Number, numeric("how many", BUDGET)] = None,
+    loss: Annotated[Number, numeric("target, nats per token", BUDGET)] = None,
+    n: Annotated[Number, numeric("parameters, as the law counts them", RUN)] = None,
+    d: Annotated[Number, numeric("training tokens", RUN)] = None,
     chip: Annotated[str | None, typer.Option(help="a100-80gb, h100, tpu-v5p, …", rich_help_panel=HARDWARE)] = None,
     chips_file: Annotated[
         Path | None, typer.Option(help="YAML with chips of your own", rich_help_panel=HARDWARE)
     ] = None,
-    mfu: Annotated[
-        Number, typer.Option(help="part of the dense bf16 peak, 0..1 [default: a range]", rich_help_panel=HARDWARE)
-    ] = None,
-    price: Annotated[
-        Number, typer.Option(help="dollars per chip-hour [default: a range]", rich_help_panel=HARDWARE)
-    ] = None,
-    serve_tokens: Annotated[Number, typer.Option(help="tokens to serve in its life", rich_help_panel=CHOICES)] = None,
-    serve_mfu: Annotated[
-        Number, typer.Option(help="MFU of serving [default: as training]", rich_help_panel=CHOICES)
-    ] = None,
-    serve_price: Annotated[
-        Number, typer.Option(help="dollars per chip-hour of serving", rich_help_panel=CHOICES)
-    ] = None,
-    unique_tokens: Annotated[Number, typer.Option(help="tokens of text there are", rich_help_panel=CHOICES)] = None,
+    mfu: Annotated[Number, numeric("part of the dense bf16 peak, 0..1 [default: a range]", HARDWARE)] = None,
+    price: Annotated[Number, numeric("dollars per chip-hour [default: a range]", HARDWARE)] = None,
+    serve_tokens: Annotated[Number, numeric("tokens to serve in its life", CHOICES)] = None,
+    serve_mfu: Annotated[Number, numeric("MFU of serving [default: as training]", CHOICES)] = None,
+    serve_price: Annotated[Number, numeric("dollars per chip-hour of serving", CHOICES)] = None,
+    unique_tokens: Annotated[Number, numeric("tokens of text there are", CHOICES)] = None,
     change: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="loss before and after a change, at one compute: its multiplier", rich_help_panel=CHOICES),
+        typer.Option(help="losses before and after a change, such as 2.10 2.05", rich_help_panel=CHOICES),
     ] = None,
-    text_bytes: Annotated[Number, typer.Option(help="raw bytes of the training text", rich_help_panel=CHOICES)] = None,
-    bytes_per_token: Annotated[Number, typer.Option(help="raw bytes of a token", rich_help_panel=CHOICES)] = None,
+    text_bytes: Annotated[Number, numeric("raw bytes of the training text", CHOICES)] = None,
+    bytes_per_token: Annotated[Number, numeric("raw bytes of a token", CHOICES)] = None,
     context: Annotated[int | None, typer.Option(help="tokens in a sequence", rich_help_panel=RUN)] = None,
     vocab: Annotated[int | None, typer.Option(help="entries of the vocabulary", rich_help_panel=RUN)] = None,
     count: Annotated[
@@ -80,6 +78,9 @@ def plan(
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     cluster_column: ClusterColumn = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="fit runs that cannot identify a law all the same", rich_help_panel=LAW)
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="write a page with figures here (.html)")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -114,12 +115,15 @@ def plan(
         change=change,
         context=context,
         vocab=vocab,
+        chip=chip,
     )
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out is {str(out)!r}; the page is HTML: name it plan.html")
     if chip is None and request.budget in ("dollars", "chip_hours", "days"):
         raise InputError("hours and dollars need --chip, such as --chip h100 or --chip a100-80gb")
     chosen = chip_named(chip or ASSUMED_CHIP, read_chips(chips_file) if chips_file else ())
     columns = Columns(n_column, d_column, loss_column, None, cluster_column)
-    source = LawSource(fit, law_constants, tuple(points or ()), law, where, columns)
+    source = LawSource(fit, law_constants, tuple(points or ()), law, where, columns, force)
     with Console(stderr=True).status("law") as status:
         found = law_of(source, report=lambda words: status.update(f"law: {words}"))
     made = make_plan(request, found.belief, chosen, found.own, _cost(count, request, found))
@@ -147,6 +151,7 @@ def _cost(count, request, found):
     from fitting.planner.shape import DEFAULT_CONTEXT, DEFAULT_VOCAB, counted_cost
     from fitting.planner.token_cost import SixN
 
+    count = count.lower()
     if count not in COUNTS:
         raise InputError(f"--count is {count!r}; allowed are {', '.join(COUNTS)}")
     if count == "6nd":

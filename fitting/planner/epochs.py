@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitting.planner.blend import LossSurface, TokenCost, size_suiting
+from fitting.planner.blend import LossSurface, TokenCost, best_run, size_suiting
 from fitting.planner.surface import Numbers, Surface
 
 R_D, R_N = 15.387756, 5.309743  # code of the paper, github.com/huggingface/datablations
@@ -29,6 +29,7 @@ class Repeated:
     epochs: float
     effective_tokens: float  # D': new tokens that would be worth as much
     loss: float  # nats per token
+    loss_as_planned: float  # of the plan's own N and D, its text repeated
     loss_unlimited: float  # at the same budget with as much text as wanted
 
 
@@ -48,9 +49,10 @@ def saturated(value: Numbers, unique: Numbers, decay: float) -> Numbers:
 
 
 def best_repeated(
-    surface: LossSurface, flops: float, unique_tokens: float, cost: TokenCost, unlimited: float
+    surface: LossSurface, n_params: float, d_tokens: float, unique_tokens: float, cost: TokenCost
 ) -> Repeated:
-    """Least loss at this budget on U unique tokens, by golden sections in ln N; `unlimited` is L* without the limit."""
+    """What becomes of a run of N and D on U unique tokens, and the least loss of its compute, by search in ln N."""
+    flops = float(cost.per_token(n_params) * d_tokens)
     suited = _suited(surface, unique_tokens)
 
     def loss(log_n: float) -> float:
@@ -71,7 +73,8 @@ def best_repeated(
         epochs=d / unique,
         effective_tokens=float(saturated(d, unique, R_D)),
         loss=loss(float(np.log(n))),
-        loss_unlimited=unlimited,
+        loss_as_planned=float(repeated_loss(surface, n_params, d_tokens, unique_tokens, suited)),
+        loss_unlimited=float(surface.loss(*best_run(surface, flops, cost))),
     )
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.planner.belief import Belief
-from fitting.planner.blend import TokenCost, best_run, tokens_for
+from fitting.planner.blend import TokenCost, best_run, least_loss, tokens_for
 
 BELOW, ABOVE = 3.0, 2.0  # decades around the target
 PER_DECADE = 6
-ISO_LOSSES = (1.06, 1.03, 1.0, 0.98, 0.96)  # of the excess over nothing: multiples of the target's loss
+ISO_BUDGETS = (0.03, 0.2, 1.0, 5.0, 30.0)  # times the compute: the losses that the best run of each reaches
 ISO_SIZES = 61
 ISO_REACH = 30.0  # times N* to either side
 
@@ -49,14 +49,14 @@ def frontier(belief: Belief, flops: float, cost: TokenCost) -> Frontier:
     bands = np.asarray([belief.loss_band(float(n), float(d)) for n, d in zip(n_params, d_tokens, strict=True)])
     losses = law.loss(n_params, d_tokens)
     best_n, best_d = (float(value) for value in best_run(law, flops, cost))
-    loss = float(law.loss(best_n, best_d))
     sizes = best_n * np.geomspace(1 / ISO_REACH, ISO_REACH, ISO_SIZES)
     iso = []
-    for multiple in ISO_LOSSES:
-        tokens = np.asarray(tokens_for(law, sizes, loss * multiple))
+    for multiple in ISO_BUDGETS:
+        loss = float(least_loss(law, flops * multiple, cost))
+        tokens = np.asarray(tokens_for(law, sizes, loss))
         known = np.isfinite(tokens) & (tokens < best_d * 1e3)
         if known.any():
-            iso.append(IsoLoss(loss * multiple, sizes[known], tokens[known]))
+            iso.append(IsoLoss(loss, sizes[known], tokens[known]))
     return Frontier(
         flops=budgets,
         n_params=n_params,

@@ -12,6 +12,7 @@ from fitting.errors import InputError
 from fitting.planner.belief import NORMAL_90, Belief, Provenance
 from fitting.planner.bill import DAY, HOUR, Bill, Rates, bill, rates
 from fitting.planner.blend import TokenCost, best_run
+from fitting.planner.caveats import caveats
 from fitting.planner.choices import (
     Off,
     Served,
@@ -34,7 +35,6 @@ from fitting.planner.shape import DEFAULT_CONTEXT, DEFAULT_VOCAB, Shape, shape_o
 from fitting.planner.solve_run import Run, solve_run
 from fitting.planner.speed import Speed, speed_of
 
-FURTHEST_DECADES = 4.0  # of extrapolation; beyond, a loud caveat
 SPEED_ROUNDS = 3  # MFU depends on N, and N on what MFU makes of the dollars
 
 
@@ -68,11 +68,12 @@ class Plan:
     smaller: tuple[Smaller, ...]
     served: Served | None
     repeated: Repeated | None
-    deadline: Deadline | None
+    deadline: Deadline
     off: Off | None
     multiplier: Quantity | None
     compression: Compression
     causes: dict[str, float]  # share of the variance of ln L
+    decades_beyond: float  # of compute, beyond the largest run behind the law
     frontier: Frontier
     caveats: tuple[str, ...]  # sentences; empty is a good sign, not a proof
 
@@ -96,13 +97,12 @@ def make_plan(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: 
     if request.serve_mfu or request.serve_price:
         price = at.price[1] if at.price else 1.0
         weight = at.speed.value / (request.serve_mfu or at.speed.value) * (request.serve_price or price) / price
-    served = repeated = limits = multiplier = None
+    served = repeated = multiplier = None
     if request.serve_tokens is not None:
         served = best_served(law, draws, run.n_params, run.d_tokens, reached, request.serve_tokens, cost, weight)
     if request.unique_tokens is not None:
-        repeated = best_repeated(law, run.flops, request.unique_tokens, cost, float(law.loss(best_n, best_d)))
-    if mesh is not None:
-        limits = deadline(run.d_tokens, context, mesh, paid.chips.value if paid.chips else None)
+        repeated = best_repeated(law, run.n_params, run.d_tokens, request.unique_tokens, cost)
+    limits = deadline(run.d_tokens, context, paid.chip_hours.value, paid.chips.value if paid.chips else None)
     if request.change is not None:
         multiplier = compute_multiplier(law, draws, *request.change, cost)
         if not np.isfinite(multiplier.value):
@@ -142,10 +142,11 @@ def make_plan(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: 
         multiplier=multiplier,
         compression=compression(total, run.d_tokens, loss, request.text_bytes, per_token),
         causes=causes,
+        decades_beyond=belief.decades_beyond(run.flops_6nd),
         frontier=frontier(belief, run.flops, cost),
         caveats=(),
     )
-    return dataclasses.replace(plan, caveats=_caveats(plan, belief, run))
+    return dataclasses.replace(plan, caveats=caveats(plan, run))
 
 
 def _run_and_rates(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: TokenCost) -> tuple[Rates, Run]:
@@ -199,39 +200,3 @@ def _exact(shape: Shape, run: Run) -> Quantity:
     """Exact FLOPs of the shape over D tokens; draws in proportion to 6ND."""
     value = shape.flops_per_token * run.d_tokens
     return Quantity.of(value, run.flops_draws * value / run.flops)
-
-
-def _caveats(plan: Plan, belief: Belief, run: Run) -> tuple[str, ...]:
-    said = []
-    decades = belief.decades_beyond(run.flops_6nd)
-    if decades > FURTHEST_DECADES:
-        said.append(
-            f"EXTRAPOLATION OF {decades:.1f} DECADES beyond the largest run behind this law "
-            f"({belief.provenance.largest_flops:.2g} FLOPs): no law was ever checked so far; nothing here is a forecast"
-        )
-    if plan.law.status in ("not converged", "not identified", "too few points", "not tested"):
-        said.append(f"THE LAW IS {plan.law.status.upper()}: {plan.law.sentence}")
-    if plan.ratio.value > 2000 or plan.ratio.value < 1:
-        said.append(f"D/N = {plan.ratio.value:.3g} is outside of what laws were fitted on (about 1 to 2,000)")
-    if not np.isfinite(plan.flops.high):
-        said.append("in more than 5% of the draws no compute reaches this: the upper ends are open")
-    if plan.mesh is not None and plan.bill.chips and plan.bill.chips.value < plan.mesh.chips:
-        said.append(
-            f"{plan.bill.chips.value:.0f} chips are fewer than the {plan.mesh.chips} that hold this model's training "
-            f"state ({plan.mesh.state * plan.mesh.chips / 1e9:.3g} GB); take more chips, or offload"
-        )
-    if plan.deadline is not None and plan.deadline.extra_tokens:
-        said.append(
-            f"more chips than {plan.deadline.useful_chips} need a batch that teaches less a token: one sequence each "
-            f"adds {plan.deadline.extra_tokens:.0%} tokens for the same loss (Zhang et al. 2024; Bergsma et al. 2025)"
-        )
-    if plan.served is not None and plan.served.far:
-        said.append("the best model to serve has D/N above 10,000: no law was checked there, and they overstate it")
-    if plan.repeated is not None and plan.repeated.epochs > 16:
-        said.append(
-            f"{plan.repeated.epochs:.0f} epochs: beyond 16 the law of repeated text is hardly tested, and it cannot "
-            f"show overfitting"
-        )
-    if plan.bill.rates.price is None:
-        said.append(f"no price of {plan.bill.rates.chip.name} is known: give --price for dollars")
-    return tuple(said)

@@ -65,9 +65,12 @@ class Published(Belief):
 
 def published(name: str) -> Published:
     """The set of this name. Raises InputError with the names that exist."""
-    rows = _rows()
+    rows, asked, name = _rows(), name, name.lower()
     if name not in rows:
-        raise InputError(f"--law-constants is {name!r}; choose one of {', '.join(rows)}")
+        raise InputError(
+            f"--law-constants is {asked!r}; choose one of {', '.join(rows)} (the first three are of Chinchilla's runs; "
+            f"besiroglu is the refit that converged)"
+        )
     surfaces = {key: Surface(**row["constants"]) for key, row in rows.items()}
     return Published(name, surfaces, rows[name]["source"], rows[name]["data"])
 

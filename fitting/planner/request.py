@@ -11,7 +11,7 @@ from fitting.points import LARGEST_COUNT
 
 LARGEST_FLOPS = 1e32  # a million times the largest public run; above, a slip of the keyboard
 SMALLEST_FLOPS = 1e6  # a thousandth of a second of one core
-LARGEST_LOSS = 100.0  # nats per token
+LARGEST_LOSS = 20.0  # nats per token; the logarithm of any vocabulary is below 14
 
 
 class Known(enum.Enum):
@@ -47,6 +47,7 @@ class Request:
     change: tuple[float, float] | None = None  # loss before and after a change of the recipe, at one compute
     context: int | None = None  # tokens
     vocab: int | None = None  # entries
+    chip: str | None = None  # None: one was assumed
 
     def __post_init__(self) -> None:
         limits = {
@@ -58,10 +59,13 @@ class Request:
         }
         for one in fields(self):
             value = getattr(self, one.name)
+            if isinstance(value, str):
+                continue
             for number in value if isinstance(value, tuple) else (value,):
                 limit = limits.get(one.name, LARGEST_FLOPS)
+                hint = "; 0.40 is 40%" if "mfu" in one.name else ""
                 if number is not None and not (math.isfinite(number) and 0 < number <= limit):
-                    raise InputError(f"{flag(one.name)} is {number:g}; allowed is above 0 and at most {limit:g}")
+                    raise InputError(f"{flag(one.name)} is {number:g}; allowed is above 0 and at most {limit:g}{hint}")
         if self.flops is not None and self.flops < SMALLEST_FLOPS:
             raise InputError(f"--flops is {self.flops:g}; allowed is {SMALLEST_FLOPS:g} and more: a model and its text")
         self._refuse_contradictions()
@@ -108,6 +112,9 @@ class Request:
                 f"--loss and {flag(self.budget)}: with a budget the loss is the answer; give one of them, and look at "
                 f"the table of smaller models for other ways to the same loss"
             )
+        for name in ("serve_mfu", "serve_price"):
+            if getattr(self, name) is not None and self.serve_tokens is None:
+                raise InputError(f"{flag(name)} is of serving; say --serve-tokens too, how many")
         if self.n_params is None and self.d_tokens is None and self.loss is None and self.budget is None:
             raise InputError(
                 "nothing to plan for: give a budget (--flops, --chip-hours, --dollars, or --days with --chips), a "

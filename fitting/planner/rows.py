@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from fitting.planner import words
 from fitting.planner.belief import Provenance
 from fitting.planner.plan import Plan
 from fitting.planner.quantity import Quantity
+from fitting.planner.request import Request, flag
 from fitting.show import si
+
+SMALLEST_SHARE = 0.005  # of a variance: 0% says nothing
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,36 @@ def sections(plan: Plan) -> list[Section]:
     return [*found, _compression(plan), _causes(plan)]
 
 
+def answer(plan: Plan) -> str:
+    """The plan in one sentence."""
+    bill = plan.bill
+    cost = words.money(bill.dollars) if bill.dollars is not None else f"{words.plain(bill.chip_hours)} chip-hours"
+    return (
+        f"{words.counted(plan.n_params)} parameters on {words.counted(plan.d_tokens)} tokens: loss "
+        f"{words.loss(plan.loss)}, {cost}"
+    )
+
+
+def distance(plan: Plan) -> str:
+    """How far beyond the runs behind the law it is."""
+    largest = f"the largest run behind the law ({plan.law.largest_flops:.2g} FLOPs)"
+    if plan.decades_beyond == 0:
+        return f"no extrapolation: at most as much compute as {largest}"
+    return f"extrapolation: {10**plan.decades_beyond:.3g} times, {plan.decades_beyond:.1f} decades, beyond {largest}"
+
+
+def asked(request: Request) -> str:
+    """The request, in the words of the command line."""
+    said = []
+    for field in dataclasses.fields(request):
+        value = getattr(request, field.name)
+        if value is not None:
+            word = "--days" if field.name == "days" else flag(field.name)
+            values = value if isinstance(value, tuple) else (value,)
+            said.append(" ".join([word, *(one if isinstance(one, str) else f"{one:g}" for one in values)]))
+    return " ".join(said)
+
+
 def belief_sentences(law: Provenance) -> list[str]:
     """Provenance, status and what the brackets mean."""
     counts = {"n_params": "all parameters", "n_params_non_embedding": "parameters without embedding and head"}
@@ -44,7 +78,7 @@ def _run(plan: Plan) -> Section:
         ("N", "parameters", words.counted(plan.n_params)),
         ("D", "training tokens", words.counted(plan.d_tokens)),
         ("D/N", "tokens a parameter", words.plain(plan.ratio)),
-        ("loss", "nats per token", words.loss(plan.loss)),
+        ("loss", "nats per token, of one run of this N and D", words.loss(plan.loss)),
     ]
     if plan.bpb is not None:
         rows.append(("bits per byte", "of raw text", words.loss(plan.bpb)))
@@ -70,16 +104,19 @@ def _bill(plan: Plan) -> Section:
     paid = plan.bill
     chip, speed = paid.rates.chip, paid.rates.speed
     mfu = Quantity(speed.value, speed.low, speed.high)
+    assumed = "" if plan.request.chip else "assumed (--chip): "
     rows = [
-        ("chip", f"{chip.peak_flops:.3g} FLOP/s dense bf16, {chip.memory / 1e9:.0f} GB", chip.name),
-        ("MFU", speed.source, words.share(mfu)),
+        ("chip", f"{assumed}{chip.peak_flops:.3g} FLOP/s dense bf16, {chip.memory / 1e9:.0f} GB", chip.name),
+        ("MFU", f"6ND over the peak; {speed.source}", words.share(mfu)),
     ]
     if paid.rates.price is not None:
         low, value, high = paid.rates.price
         rows.append(("price", f"a chip-hour; {paid.rates.price_source}", words.money(Quantity(value, low, high))))
-    rows.append(("chip-hours", "", words.plain(paid.chip_hours)))
+    rows.append(("chip-hours", "of training, at that MFU", words.plain(paid.chip_hours)))
     if paid.chips is not None and paid.days is not None:
-        rows += [("chips", "", words.plain(paid.chips)), ("days", "", words.plain(paid.days))]
+        rows += [("chips", "", words.plain(paid.chips)), ("days", "wall clock", words.plain(paid.days))]
+    else:
+        rows.append(("days", "wall clock, were there so many chips", _days(paid.chip_hours)))
     if paid.dollars is not None:
         rows.append(("dollars", "training alone, no failed runs, no staff", words.money(paid.dollars)))
     if paid.megawatt_hours is not None:
@@ -88,16 +125,23 @@ def _bill(plan: Plan) -> Section:
         rows.append(("energy", f"the power of {chip.name} is not published", "unknown"))
     if plan.mesh is not None:
         mesh = plan.mesh
-        how = f", {mesh.tensor} to a sequence" if mesh.tensor > 1 else ""
+        how = f", {mesh.tensor} a sequence" if mesh.tensor > 1 else ""
         each = f"{(mesh.state + mesh.activations) / 1e9:.3g} GB each, of it {mesh.state / 1e9:.3g} GB state"
         rows.append(("smallest mesh", each, f"{mesh.chips} chip{'s' * (mesh.chips > 1)}{how}"))
         rows.append(("to serve", "bf16 weights alone", f"{mesh.serving_chips} chip{'s' * (mesh.serving_chips > 1)}"))
-    if plan.deadline is not None:
-        limit = plan.deadline
-        fifth, twice = limit.limits.fifth_more, limit.limits.twice
-        batches = f"a batch of {si(fifth)} tokens takes a fifth more tokens, one of {si(twice)} twice as many"
-        rows.append(("chips that help", batches, f"up to {limit.useful_chips:,}; {limit.least_days:.3g} days at least"))
-    return Section("The bill", ("", "what it is", "value and range"), tuple(rows))
+    limit = plan.deadline
+    fifth, twice = si(limit.limits.fifth_more), si(limit.limits.twice)
+    batches = f"a batch of {fifth} tokens wants a fifth more tokens for the same loss, one of {twice} twice as many"
+    rows.append(("chips that help", batches, f"up to {limit.useful_chips:,}: {limit.days:.3g} days"))
+    note = "brackets here: 90% of the ranges of MFU, price and power, and of what the law leaves open"
+    return Section("The bill", ("", "what it is", "value and range"), tuple(rows), note)
+
+
+def _days(hours: Quantity) -> str:
+    """11.6 on 1, 1.5 on 8: powers of eight that take from an hour to three years."""
+    shown = [(8**power, hours.value / 24 / 8**power) for power in range(8)]
+    near = [f"{days:.2g} on {chips:,}" for chips, days in shown if 1 / 24 <= days <= 1100]
+    return ", ".join(near[-3:]) or f"{hours.value / 24:.3g} on 1"
 
 
 def _smaller(plan: Plan) -> Section:
@@ -105,7 +149,8 @@ def _smaller(plan: Plan) -> Section:
     cost = plan.bill.dollars
     for one in plan.smaller:
         if one.d_tokens is None or one.overhead is None:
-            rows.append((f"{one.share:g} N", si(one.n_params), "impossible: no D reaches this loss", "", ""))
+            where = f"no D reaches this loss (in {one.impossible:.0%} of the draws)"
+            rows.append((f"{one.share:g} N", si(one.n_params), f"impossible: {where}", "", ""))
             continue
         extra = words.dollars(one.overhead.value * cost.value) if cost is not None else ""
         doubt = f"; impossible in {one.impossible:.0%} of the draws" if one.impossible > 0.05 else ""
@@ -115,7 +160,7 @@ def _smaller(plan: Plan) -> Section:
         "Smaller models that reach the same loss",
         ("size", "N", "D", "extra training compute", "extra dollars"),
         tuple(rows),
-        "de Vries 2023, Go smol or go home",
+        "de Vries 2023; below zero: in some draws the run above is too large for its compute; dollars at the values",
     )
 
 
@@ -128,12 +173,13 @@ def _recipe(plan: Plan) -> Section:
         )
         for rule in plan.recipe.rules
     ]
-    rows.append(("own sweep", plan.recipe.own or "says nothing: no learning rates in its columns", ""))
+    if plan.law.status != "published":
+        rows.append(("own sweep", plan.recipe.own or "no learning rates in its columns", ""))
     return Section(
         "Learning rate and batch: the rules disagree, so look at all",
         ("rule", "peak learning rate (AdamW)", "batch (tokens)"),
         tuple(rows),
-        f"weight decay = batch / (learning rate x {plan.recipe.timescale:.3g} D), in tokens (Bergsma et al. 2025)",
+        f"AdamW weight decay = batch tokens / (learning rate x {plan.recipe.timescale:.3g} D) (Bergsma et al. 2025)",
     )
 
 
@@ -161,10 +207,13 @@ def _repeated(plan: Plan) -> Section | None:
         ("N", "parameters", si(found.n_params)),
         ("D", "training tokens", f"{si(found.d_tokens)} = {found.epochs:.3g} epochs"),
         ("worth", "new tokens", si(found.effective_tokens)),
-        ("loss", "nats per token", f"{found.loss:.4f} (without the limit {found.loss_unlimited:.4f})"),
+        ("loss of that", "nats per token", f"{found.loss:.4f}"),
+        ("loss of the run above", "its text repeated", f"{found.loss_as_planned:.4f}"),
+        ("without the limit", "the best run of this compute", f"{found.loss_unlimited:.4f}"),
     )
-    title = f"With {si(found.unique_tokens)} unique tokens and the same compute"
-    return Section(title, ("", "unit", "value"), rows, "Muennighoff et al. 2023; read the difference, not the digits")
+    title = f"With {si(found.unique_tokens)} unique tokens: the best run of the same compute"
+    note = "Muennighoff et al. 2023; no interval: what a repeat is worth is known to a factor of three at best"
+    return Section(title, ("", "unit", "value"), rows, note)
 
 
 def _off(plan: Plan) -> Section | None:
@@ -195,5 +244,6 @@ def _causes(plan: Plan) -> Section:
         (of, cause, f"{part:.0%}")
         for of, causes in (("loss", plan.causes), (paid, plan.bill.causes))
         for cause, part in sorted(causes.items(), key=lambda item: -item[1])
+        if part >= SMALLEST_SHARE
     ]
     return Section("What the uncertainty comes from", ("of the", "cause", "share of variance"), tuple(rows))

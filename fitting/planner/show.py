@@ -11,7 +11,7 @@ from fitting.planner.average import AverageLaw
 from fitting.planner.blend import best_run
 from fitting.planner.plan import Plan
 from fitting.planner.quantity import Quantity
-from fitting.planner.rows import Section, belief_sentences, sections
+from fitting.planner.rows import Section, answer, belief_sentences, distance, sections
 from fitting.planner.token_cost import SixN
 from fitting.show import PLAIN_WIDTH
 
@@ -20,8 +20,10 @@ def plan_tables(plan: Plan, console: Console | None = None) -> None:
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=PLAIN_WIDTH)
+    console.print(f"[bold]{escape(answer(plan))}[/bold]", highlight=False)
     for sentence in belief_sentences(plan.law):
         console.print(escape(sentence), highlight=False)
+    console.print(distance(plan), highlight=False)
     for caveat in plan.caveats:
         console.print(f"[bold red]CAVEAT:[/bold red] {escape(caveat)}", highlight=False)
     for section in sections(plan):
@@ -56,8 +58,8 @@ def average_tables(belief: AverageLaw, flops: list[float] | None, console: Conso
 def _table(section: Section) -> Table:
     table = Table(title=escape(section.title), title_justify="left", caption=escape(section.note) or None)
     table.caption_justify = "left"
-    for header in section.headers:
-        table.add_column(header)
+    for column, header in enumerate(section.headers):
+        table.add_column(header, no_wrap=column == len(section.headers) - 1)
     for row in section.rows:
         table.add_row(*(escape(cell) for cell in row))
     return table

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.errors import InputError
-from fitting.planner.belief import DRAWS, NORMAL_90, Belief
+from fitting.planner.belief import DRAWS, FURTHEST_DECADES, NORMAL_90, TAILS, Belief
 from fitting.planner.bill import Rates, affordable
 from fitting.planner.blend import (
     LARGEST_LOG,
@@ -25,6 +25,7 @@ from fitting.planner.request import Known, Request
 from fitting.planner.surface import FLOPS_PER_PARAMETER_TOKEN, Numbers, Surface, training_flops
 from fitting.planner.token_cost import SixN
 
+INFINITE = math.exp(LARGEST_LOG)
 ROUNDS = 4  # the law that serves a target depends on its compute, which the law gives; one round settles it nearly
 
 
@@ -93,17 +94,16 @@ def _from_law(request: Request, belief: Belief, flops: float, cost: TokenCost) -
     loss = request.loss
     if request.n_params is not None:
         n, d = request.n_params, float(tokens_for(law, request.n_params, loss))
-        _refuse_unreachable(d, loss, f"with {n:.3g} parameters", float(law.loss(n, math.exp(LARGEST_LOG))))
+        _refuse_unreachable(belief, d, loss, f"with {n:.3g} parameters", n, INFINITE)
         wanted = _wanted(belief, loss, n, d)
         return _drawn(n, d, np.full(DRAWS, n), draws.tokens_for(n, wanted), cost)
     if request.d_tokens is not None:
         n, d = float(size_for(law, request.d_tokens, loss)), request.d_tokens
-        _refuse_unreachable(n, loss, f"with {d:.3g} tokens", float(law.loss(math.exp(LARGEST_LOG), d)))
+        _refuse_unreachable(belief, n, loss, f"with {d:.3g} tokens", INFINITE, d)
         wanted = _wanted(belief, loss, n, d)
         return _drawn(n, d, draws.size_for(d, wanted), np.full(DRAWS, d), cost)
-    floor = float(law.loss(math.exp(LARGEST_LOG), math.exp(LARGEST_LOG)))
     flops = float(flops_for(law, loss, cost))
-    _refuse_unreachable(flops, loss, "whatever is spent", floor)
+    _refuse_unreachable(belief, flops, loss, "whatever is spent", INFINITE, INFINITE)
     n, d = (float(value) for value in best_run(law, flops, cost))
     _refuse_absent(n, d, f"a loss of {loss:g}")
     nominal = draws.flops_for(_wanted(belief, loss, n, d))
@@ -148,12 +148,18 @@ def _size_costing(per_token: float, cost: TokenCost) -> float:
     return n
 
 
-def _refuse_unreachable(found: float, loss: float, how: str, least: float) -> None:
-    if not math.isfinite(found):
-        raise InputError(
-            f"--loss {loss:g} cannot be reached {how}: this law's loss stays above {least:.4f}. Ask for more than "
-            f"{least:.4f}, or for another size"
-        )
+def _refuse_unreachable(belief: Belief, found: float, loss: float, how: str, n: float, d: float) -> None:
+    """n and d are what cannot be bought more of; the floor is that of the law for the largest targets."""
+    if math.isfinite(found):
+        return
+    far = belief.provenance.largest_flops * 10**FURTHEST_DECADES
+    floor, draws = float(belief.blend(far).loss(n, d)), belief.draws(far).loss(n, d)
+    low, high = np.quantile(draws, TAILS)
+    raise InputError(
+        f"--loss {loss:g} cannot be reached {how}: this law's loss stays above {floor:.4f} ({low:.4f} .. {high:.4f}; "
+        f"{np.mean(draws < loss):.0%} of its draws go below {loss:g}). Ask for more, or for another "
+        f"size"
+    )
 
 
 def _refuse_less_than_one(found: float, given: str, what: str, flops: float) -> None:

@@ -31,6 +31,7 @@ class LawSource:
     law: str = "auto"
     where: str | None = None
     columns: Columns = STANDARD_COLUMNS
+    force: bool = False  # fit even where the points identify no law
 
     def __post_init__(self) -> None:
         given = [name for name, value in self._choices().items() if value]
@@ -40,6 +41,16 @@ class LawSource:
                 f"where does the law come from? Give one of {', '.join(self._choices())} ({got}); published sets: "
                 f"hoffmann-tex, hoffmann-rounded, besiroglu, muennighoff"
             )
+
+        of_points = {
+            "--law": self.law != "auto",
+            "--where": self.where is not None,
+            "--n-column, --d-column, --loss-column and --cluster-column": self.columns != STANDARD_COLUMNS,
+            "--force": self.force,
+        }
+        idle = [name for name, used in of_points.items() if used]
+        if idle and not self.points:
+            raise InputError(f"{idle[0]} is about --points, and the law comes from {given[0]}; leave it out")
 
     def _choices(self) -> dict[str, object]:
         return {"--fit": self.fit, "--points": list(self.points), "--law-constants": self.constants}
@@ -58,7 +69,7 @@ def law_of(source: LawSource, report: Callable[[str], None] = lambda words: None
         return restored(json.loads(kept.read_text()), str(kept))
     except (OSError, ValueError):
         pass  # not there, or of another version: fit
-    law = StoredLaw(fit_belief(points, source.law, own.bytes_per_token, report), own)
+    law = StoredLaw(fit_belief(points, source.law, own.bytes_per_token, report, source.force), own)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(stored(law)))
@@ -67,11 +78,14 @@ def law_of(source: LawSource, report: Callable[[str], None] = lambda words: None
     return law
 
 
-def fit_belief(points: Points, law: str, bytes_per_token: float | None, report: Callable[[str], None]) -> Belief:
+def fit_belief(
+    points: Points, law: str, bytes_per_token: float | None, report: Callable[[str], None], force: bool = False
+) -> Belief:
     """The average of laws for "auto", else that law. Raises InputError where the points identify none."""
     from fitting.lint import refuse_unidentifiable
 
-    refuse_unidentifiable(points)
+    if not force:
+        refuse_unidentifiable(points)
     if law == "auto":
         from fitting.planner.fitted import belief_from_average
 

@@ -77,7 +77,7 @@ def public_speed(chip: Chip, n_params: float, runs: tuple[PublicRun, ...]) -> Sp
         low=min(rates[0], middle / LEAST_FACTOR),
         value=middle,
         high=min(max(rates[-1], middle * LEAST_FACTOR), 1.0),
-        source=f"public runs {where}: {', '.join(run.run for run in near)}",
+        source=f"public runs {where}: {', '.join(dict.fromkeys(run.run for run in near))}",
     )
 
 

@@ -7,7 +7,7 @@ import math
 from fitting.planner.quantity import Quantity
 from fitting.show import si
 
-NEVER = "never"
+NEVER = "no limit"
 
 
 def counted(quantity: Quantity) -> str:

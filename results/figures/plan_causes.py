@@ -27,9 +27,9 @@ def plan_causes(plan: Plan) -> go.Figure:
                 textposition="auto",
                 hoverinfo="skip",
             )
-    drawn.update_layout(bargap=0.35)
+    drawn.update_layout(bargap=0.35 if len(plan.causes) + len(plan.bill.causes) > 2 else 0.7)
     drawn.update_xaxes(**axis("share of variance", tickformat=".0%", range=[0, 1.05]))
-    drawn.update_yaxes(automargin=True, ticksuffix="  ")
+    drawn.update_yaxes(automargin=True, ticklabelstandoff=8)
     return drawn
 
 

@@ -42,7 +42,18 @@ def plan_cost(plan: Plan) -> go.Figure:
         hovertemplate=f"{unit}%{{x:.3s}}: %{{y:.3f}} nats/token<extra></extra>",
     )
     total = paid.dollars if paid.dollars is not None else paid.chip_hours
-    drawn.add_scatter(x=[total.value], y=[plan.loss.value], mode="markers", name="the plan", marker=TARGET)
-    drawn.update_xaxes(**log_axis(what, [*(cost * down), *(cost * up)], pad=0.03, tickprefix=unit))
+    known = np.isfinite(total.high)
+    error = {
+        "type": "data",
+        "symmetric": False,
+        "array": [total.high - total.value if known else 0.0],
+        "arrayminus": [total.value - total.low],
+        "color": TARGET["color"],
+    }
+    drawn.add_scatter(
+        x=[total.value], y=[plan.loss.value], error_x=error, mode="markers", name="the plan", marker=TARGET
+    )
+    shown = [*(cost * down), *(cost * up), total.low, *([total.high] if known else [])]
+    drawn.update_xaxes(**log_axis(what, shown, pad=0.03, tickprefix=unit))
     drawn.update_yaxes(**loss_axis([*curve.loss, plan.loss.value]))
     return drawn

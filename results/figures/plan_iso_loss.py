@@ -28,7 +28,7 @@ def plan_iso_loss(plan: Plan) -> go.Figure:
         drawn.add_annotation(
             x=np.log10(iso.n_params[-1]),
             y=np.log10(iso.d_tokens[-1]),
-            text=f"{iso.loss:.3g}",
+            text=f"{iso.loss:.3f}",
             showarrow=False,
             xanchor="left",
             xshift=3,
