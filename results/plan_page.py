@@ -66,5 +66,6 @@ def _cards(plan: Plan) -> list[tuple[str, str, list[str], str]]:
             [f"Law: {plan.law.name}, {plan.law.status}.", plan.law.sentence + "."],
             "good" if not plan.caveats else "caution",
         ),
+        ("The distance", distance(plan), [f"From: {plan.law.source}."], "plain"),
         ("The bill", cost, [f"{words.plain(bill.chip_hours)} hours of {bill.rates.chip.name}.", *time_taken], "plain"),
     ]
