@@ -70,7 +70,7 @@ def fit(
     fitted = fit_law(measured, law, resamples=resamples)
     record = fit_record(fitted)
     if out is not None:
-        ready = plannable(fitted, own_runs_of(points, where))
+        ready = plannable(fitted, own_runs_of(points, where, columns.n_params))
         _write(out, json.dumps(record | ({"planner": stored(ready)} if ready else {})) + "\n")
     if as_json:
         typer.echo(json.dumps(record, indent=2))
@@ -244,7 +244,7 @@ def _fit_average(
     from fitting.planner.sources import own_runs_of
     from fitting.planner.stored import StoredLaw, stored
 
-    measured, own = read_points(points, columns, where), own_runs_of(points, where)
+    measured, own = read_points(points, columns, where), own_runs_of(points, where, columns.n_params)
     if not force:
         refuse_unidentifiable(measured)
     with Console(stderr=True).status("laws") as status:

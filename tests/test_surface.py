@@ -157,7 +157,7 @@ def test_with_text_enough_the_limit_changes_nothing():
     found = best_repeated(law, n, d, 1e15, SIX)
     assert found.loss_as_planned == pytest.approx(float(law.loss(n, d)))
     assert found.loss == pytest.approx(found.loss_unlimited, rel=1e-9)
-    assert found.n_params == pytest.approx(n, rel=1e-3)
+    assert found.n_params.value == pytest.approx(n, rel=1e-3)
     assert found.epochs == 1
 
 
@@ -167,12 +167,22 @@ def test_little_text_favours_smaller_models_and_costs_loss():
     found = best_repeated(law, n, d, d / 20, SIX)
     assert found.loss_as_planned == pytest.approx(float(repeated_loss(law, n, d, d / 20)))
     assert found.loss_unlimited < found.loss < found.loss_as_planned
-    assert found.n_params < n
+    assert found.n_params.value < n
     assert found.effective_tokens < found.d_tokens
     assert found.loss > found.loss_unlimited
     sizes = np.geomspace(n / 100, n * 10, 4001)
     brute = repeated_loss(law, sizes, 1e22 / (6 * sizes), d / 20)
     assert found.loss == pytest.approx(brute.min(), rel=1e-7)
+
+
+def test_where_the_text_is_the_limit_the_smallest_of_equal_models_is_named():
+    """1e9 unique tokens for 1e24 FLOPs: both N' and D' saturate, and sizes over three decades reach one loss."""
+    law = constants("besiroglu")
+    n, d = law.optimum(1e24)
+    found = best_repeated(law, n, d, 1e9, SIX)
+    assert found.n_params.high > 100 * found.n_params.low
+    larger = repeated_loss(law, 10 * found.n_params.value, 1e24 / (60 * found.n_params.value), 1e9)
+    assert found.loss == pytest.approx(float(larger), rel=1e-3)
 
 
 def test_kaplans_law_is_a_case():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.ensemble import HOME, QUANTILES, Average, Ensemble
-from fitting.planner.belief import DRAWS, LEVEL, NORMAL_90, SEED, Belief, Provenance
+from fitting.planner.belief import DRAWS, LEVEL, NORMAL_90, SEED, Belief, Provenance, at_its_own_level
 from fitting.planner.blend import Blend
 from fitting.planner.surface import Surface, training_flops
 from fitting.posterior import Mode
@@ -25,7 +25,7 @@ class AverageLaw(Belief):
 
     shown: Provenance
     ensemble: Ensemble
-    bounds: Mapping[str, np.ndarray]  # by law: lower and upper of theta, (2, parameters)
+    theta_draws: Mapping[tuple[str, int], np.ndarray]  # by law and half decade: (draws, parameters)
 
     @property
     def provenance(self) -> Provenance:
@@ -38,16 +38,14 @@ class AverageLaw(Belief):
         )
 
     def draws(self, flops: float) -> Surface:
-        """Laws in proportion to their weights, each with constants drawn from its Laplace covariance."""
+        """Laws in proportion to their weights, each with constants from its posterior (fitting/planner/sampling.py)."""
         rng = np.random.RandomState(SEED)
         weights = np.asarray([member.weight for member in self.ensemble.members])
         counts = np.diff(np.round(np.concatenate([[0.0], np.cumsum(weights)]) * DRAWS).astype(int))
-        parts = []
+        group, parts = self._group(flops), []
         for mode, count in zip(self._modes(flops), counts, strict=True):
-            values, vectors = np.linalg.eigh(mode.covariance)
-            root = vectors * np.sqrt(np.maximum(values, 0.0))
-            theta = mode.theta + rng.standard_normal((count, len(mode.theta))) @ root.T
-            parts.append(_surface(mode, np.clip(theta, *self.bounds[mode.law.name])))
+            theta = self.theta_draws[mode.law.name, group]
+            parts.append(_surface(mode, theta[np.arange(count) % len(theta)]))
         names = ("E", "A", "B", "alpha", "beta", "gamma")
         order = rng.permutation(DRAWS)  # laws mixed, so that any part of the draws is a fair sample
         columns = [np.concatenate([np.broadcast_to(getattr(p, n), np.shape(p.E)) for p in parts]) for n in names]
@@ -73,9 +71,9 @@ class AverageLaw(Belief):
         low, high = average.band(LEVEL)
         return float(average.loss[0]), float(low[0]), float(high[0])
 
-    def half_width(self, n_params: float, d_tokens: float) -> float:
-        average, _, _ = self._forecast(n_params, d_tokens)
-        return QUANTILES[LEVEL] * float(average.scale[0])
+    def wanted(self, loss: float, n_params: float, d_tokens: float, shocks: np.ndarray) -> np.ndarray:
+        draws = self.draws(training_flops(n_params, d_tokens))
+        return at_its_own_level(self, draws, loss, n_params, d_tokens, shocks)
 
     def _forecast(self, n_params: float, d_tokens: float) -> tuple[Average, np.ndarray, np.ndarray]:
         """The forecast of one run, and variance and ln L under each law."""
@@ -87,8 +85,11 @@ class AverageLaw(Belief):
         weights = np.asarray([member.weight for member in self.ensemble.members])
         return self.ensemble.average(weights, losses[:, None], variances[:, None], flops), variances, losses
 
+    def _group(self, flops: float) -> int:
+        return int(self.ensemble.half_decades(np.asarray([flops]))[0])
+
     def _modes(self, flops: float) -> list[Mode]:
-        group = int(self.ensemble.half_decades(np.asarray([flops]))[0])
+        group = self._group(flops)
         return [self.ensemble.modes[member.law, group] for member in self.ensemble.members]
 
 

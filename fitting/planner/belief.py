@@ -31,6 +31,7 @@ class Provenance:
     n_definition: str  # which count of parameters N is
     band: str  # what the low and high of an answer are
     largest_flops: float  # 6ND of the largest run behind the law
+    smallest_flops: float  # and of the smallest
     bytes_per_token: float | None = None  # of the held-out text; None: unknown, no bits per byte
 
 
@@ -58,18 +59,24 @@ class Belief(abc.ABC):
         """L of one run, with low and high."""
 
     @abc.abstractmethod
-    def half_width(self, n_params: float, d_tokens: float) -> float:
-        """Of ln L: what a shock of one standard deviation of a normal law means, so that 90% of them fill the band."""
+    def wanted(self, loss: float, n_params: float, d_tokens: float, shocks: np.ndarray) -> np.ndarray:
+        """What each drawn law must predict for a run near (N, D) to reach the loss, its own miss allowed for.
+
+        shocks: standard normal numbers, (DRAWS,).
+        """
 
     def decades_beyond(self, flops: float) -> float:
         """log10 of the compute beyond the largest run, at least 0."""
         return max(float(np.log10(flops / self.provenance.largest_flops)), 0.0)
 
 
-def interval(values: np.ndarray) -> tuple[float, float] | None:
-    """The central LEVEL of the draws; None where more than a tail of them is not a number."""
-    finite = values[np.isfinite(values)]
-    if len(finite) < (1 - TAILS[0]) * len(values):
-        return None
-    low, high = np.quantile(finite, TAILS)
-    return float(low), float(high)
+def at_its_own_level(
+    law: Belief, draws: Surface, loss: float, n_params: float, d_tokens: float, shocks: np.ndarray
+) -> np.ndarray:
+    """Losses for `wanted` where the band says how far off the run may be: levels from it, slopes from the draws.
+
+    A drawn law's own level at (N, D) is where it stands for the point law's; the miss moves what is asked of it.
+    """
+    value, low, high = law.loss_band(n_params, d_tokens)
+    miss = np.where(shocks < 0, np.log(value / low), np.log(high / value)) / NORMAL_90 * shocks
+    return draws.loss(n_params, d_tokens) * (loss / value) * np.exp(-miss)

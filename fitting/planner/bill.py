@@ -27,14 +27,16 @@ class Rates:
     speed: Speed
     price: tuple[float, float, float] | None  # dollars per chip-hour: low, typical, high; None: unknown
     price_source: str
+    counted: float = 1.0  # FLOPs as the budget counts them, over 6ND, which MFU is about
 
     @property
     def flops_per_hour(self) -> float:
-        """Useful FLOPs of one chip."""
-        return self.chip.peak_flops * self.speed.value * HOUR
+        """Useful FLOPs of one chip, as the budget counts them."""
+        return self.chip.peak_flops * self.speed.value * HOUR * self.counted
 
     def flops_per_hour_draws(self) -> np.ndarray:
-        return self.chip.peak_flops * HOUR * spread(self.speed.low, self.speed.value, self.speed.high, MFU_SEED)
+        drawn = spread(self.speed.low, self.speed.value, self.speed.high, MFU_SEED)
+        return self.chip.peak_flops * HOUR * self.counted * drawn
 
     def price_draws(self) -> np.ndarray:
         """Dollars per chip-hour. Raises InputError where no price is known."""
@@ -56,12 +58,12 @@ class Bill:
     causes: dict[str, float]  # share of the variance of ln dollars (of ln chip-hours without a price)
 
 
-def rates(chip: Chip, speed: Speed, price: float | None) -> Rates:
+def rates(chip: Chip, speed: Speed, price: float | None, counted: float = 1.0) -> Rates:
     """The price that was given, else the chip's range."""
     if price is not None:
-        return Rates(chip, speed, (price, price, price), "given by --price")
+        return Rates(chip, speed, (price, price, price), "given by --price", counted)
     source = f"{chip.price_source} ({chip.date})" if chip.price else "not known"
-    return Rates(chip, speed, chip.price, source)
+    return Rates(chip, speed, chip.price, source, counted)
 
 
 def affordable(request: Request, at: Rates) -> tuple[float, np.ndarray]:

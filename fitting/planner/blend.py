@@ -91,17 +91,17 @@ def size_for(surface: LossSurface, d_tokens: Numbers, loss: Numbers) -> Numbers:
     return _first(lambda log_n: surface.loss(np.exp(log_n), d_tokens) - loss)
 
 
-def tokens_suiting(surface: LossSurface, n_params: float, cost: TokenCost) -> float:
+def tokens_suiting(surface: LossSurface, n_params: Numbers, cost: TokenCost) -> Numbers:
     """D for which N is the compute-optimal size."""
 
     def too_short(log_d: Numbers) -> Numbers:
         pull_n, pull_d = surface.pulls(n_params, np.exp(log_d))
         return cost.elasticity(n_params) * pull_d - pull_n
 
-    return float(np.exp(bisect(too_short, np.zeros(()), np.full((), LARGEST_LOG))))
+    return np.exp(bisect(too_short, np.zeros(()), np.full((), LARGEST_LOG)))[()]
 
 
-def size_suiting(surface: LossSurface, d_tokens: float, cost: TokenCost) -> float:
+def size_suiting(surface: LossSurface, d_tokens: Numbers, cost: TokenCost) -> Numbers:
     """N for which D is the compute-optimal horizon."""
 
     def too_small(log_n: Numbers) -> Numbers:
@@ -109,7 +109,7 @@ def size_suiting(surface: LossSurface, d_tokens: float, cost: TokenCost) -> floa
         pull_n, pull_d = surface.pulls(n, d_tokens)
         return pull_n - cost.elasticity(n) * pull_d
 
-    return float(np.exp(bisect(too_small, np.zeros(()), np.full((), LARGEST_LOG))))
+    return np.exp(bisect(too_small, np.zeros(()), np.full((), LARGEST_LOG)))[()]
 
 
 def bisect(positive_below: Callable[[np.ndarray], Numbers], low: np.ndarray, high: np.ndarray) -> np.ndarray:

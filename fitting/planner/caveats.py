@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 UNSAFE = ("not converged", "not identified", "too few points", "not tested")  # statuses of a law
 USUAL_RATIO = (1.0, 2000.0)  # D/N that public laws were fitted on
 NEAR_6ND = (0.9, 1.2)  # exact FLOPs over 6ND that hours and dollars may ignore
+FURTHEST_BELOW = 10.0  # times less compute than the smallest run that need not be said
+PLATEAU = 10.0  # between the smallest and the largest size that reach nearly the same loss
 MANY_EPOCHS = 16  # beyond, the law of repeated text is hardly tested (Muennighoff et al. 2023)
 
 
@@ -34,6 +37,16 @@ def _law(plan: Plan, run: Run) -> list[str]:
         )
     if plan.law.status in UNSAFE:
         said.append(f"THE LAW IS {plan.law.status.upper()}: {plan.law.sentence}")
+    least = plan.law.smallest_flops / FURTHEST_BELOW
+    if plan.flops.value < least:
+        said.append(
+            f"{plan.flops.value:.2g} FLOPs are {plan.law.smallest_flops / plan.flops.value:.2g} times less than the "
+            f"smallest run behind this law: laws bend there, and nothing was checked"
+        )
+    if plan.loss.value > math.log(plan.vocab_size):
+        said.append(
+            f"a loss above {math.log(plan.vocab_size):.2f} is worse than guessing among {plan.vocab_size:,} tokens"
+        )
     never = float(np.mean(~np.isfinite(run.flops_draws)))
     if not np.isfinite(plan.flops.high):
         said.append(f"in {never:.0%} of the draws no compute reaches this: the upper ends are open")
@@ -42,6 +55,13 @@ def _law(plan: Plan, run: Run) -> list[str]:
 
 def _run(plan: Plan) -> list[str]:
     said = []
+    if plan.shape is None:
+        said.append(
+            f"no model of so many parameters is known with a vocabulary of {plan.vocab_size:,} (--vocab): shape, exact "
+            f"FLOPs and the memory of activations are left out"
+        )
+    if plan.multiplier is not None and not np.isfinite(plan.multiplier.high):
+        said.append("in more than 5% of the draws the new loss is below what the old recipe can reach at any compute")
     if not USUAL_RATIO[0] <= plan.ratio.value <= USUAL_RATIO[1]:
         said.append(f"D/N = {plan.ratio.value:.3g} is outside of what laws were fitted on (about 1 to 2,000)")
     if plan.flops_exact is not None and plan.cost_name == SixN().name:
@@ -77,6 +97,8 @@ def _choices(plan: Plan) -> list[str]:
     said = []
     if plan.served is not None and plan.served.far:
         said.append("the best model to serve has D/N above 10,000: no law was checked there, and they overstate it")
+    if plan.repeated is not None and plan.repeated.n_params.high > PLATEAU * plan.repeated.n_params.low:
+        said.append("the text, not the compute, is the limit: models of very different sizes reach the same loss on it")
     if plan.repeated is not None and plan.repeated.epochs > MANY_EPOCHS:
         said.append(
             f"{plan.repeated.epochs:.0f} epochs: beyond {MANY_EPOCHS} the law of repeated text is hardly tested, and "

@@ -10,7 +10,8 @@ import numpy as np
 from fitting.planner.blend import Blend, TokenCost, flops_for, tokens_for
 from fitting.planner.epochs import GOLDEN, SEARCH_ROUNDS
 from fitting.planner.quantity import Quantity
-from fitting.planner.surface import FLOPS_PER_PARAMETER_TOKEN, Numbers, Surface
+from fitting.planner.surface import Numbers, Surface
+from fitting.planner.token_cost import SixN
 
 SIZES = (0.1, 0.25, 0.33, 0.5, 0.75)  # of N*, as de Vries 2023 tabulates
 # Forward FLOPs are a third of the training ones (Kaplan et al. 2020, section 2.1).
@@ -18,7 +19,7 @@ FORWARD = 1 / 3
 # Beyond this D/N no public law was checked closely; there they overstate what more tokens are worth (Sardana et al.
 # 2024, arXiv:2401.00448, who trained up to 10,000).
 LONGEST_RATIO = 10_000.0
-SMALLEST_SHARE = 1e-3  # of the chosen N, that serving may make best
+FURTHEST = 1e3  # times the chosen N, or as small a part of it, that serving may make best
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,9 @@ def best_served(
         return np.where(np.isfinite(tokens), cost.per_token(n) * (tokens + weight), np.inf)
 
     def best(tokens_at: Callable[[Numbers], Numbers], start: Numbers) -> tuple[Numbers, Numbers]:
-        """N and D; the search runs downwards from the chosen size, for serving only favours smaller models."""
-        log_n = _lowest(lambda x: lifetime(np.exp(x), tokens_at(np.exp(x))), start + np.log(SMALLEST_SHARE), start)
+        """N and D, within FURTHEST times the chosen size: larger where the chosen run is far too small for its D."""
+        reach = np.log(FURTHEST)
+        log_n = _lowest(lambda x: lifetime(np.exp(x), tokens_at(np.exp(x))), start - reach, start + reach)
         return np.exp(log_n), tokens_at(np.exp(log_n))
 
     start = np.log(n_params)
@@ -112,7 +114,9 @@ def best_served(
         n_params=Quantity.of(float(n), n_draws),
         d_tokens=Quantity.of(float(d), d_draws),
         training_flops=float(cost.per_token(n) * d),
-        saving=Quantity.of(float(1 - lifetime(n, d) / here), 1 - lifetime(n_draws, d_draws) / here),
+        saving=Quantity.of(
+            max(float(1 - lifetime(n, d) / here), 0.0), np.maximum(1 - lifetime(n_draws, d_draws) / here, 0.0)
+        ),
         serving_weight=serving_weight,
         far=float(d / n) > LONGEST_RATIO,
     )
@@ -122,12 +126,13 @@ def off_optimum(
     law: Blend, draws: Surface, n_params: float, d_tokens: float, cost: TokenCost, best: tuple[float, float]
 ) -> Off:
     """Deadweight compute C - C_eff, C_eff the least compute that reaches the same loss."""
-    flops = float(cost.per_token(n_params) * d_tokens)
-    needed = flops_for(law, float(law.loss(n_params, d_tokens)), cost)
-    needed_draws = draws.flops_for(draws.loss(n_params, d_tokens))
-    nominal = FLOPS_PER_PARAMETER_TOKEN * n_params * d_tokens
+    flops, loss = float(cost.per_token(n_params) * d_tokens), float(law.loss(n_params, d_tokens))
+    needed = float(flops_for(law, loss, cost))
+    # By 6ND, in closed form; what the cost's own count makes of the point, it makes of the draws.
+    counted = needed / float(flops_for(law, loss, SixN()))
+    needed_draws = draws.flops_for(draws.loss(n_params, d_tokens)) * counted
     return Off(
-        wasted=Quantity.of(max(1 - needed / flops, 0.0), np.clip(1 - needed_draws / nominal, 0.0, 1.0)),
+        wasted=Quantity.of(max(1 - needed / flops, 0.0), np.clip(1 - needed_draws / flops, 0.0, 1.0)),
         best_n=best[0],
         best_d=best[1],
     )
@@ -136,10 +141,14 @@ def off_optimum(
 def compute_multiplier(law: Blend, draws: Surface, before: float, after: float, cost: TokenCost) -> Quantity:
     """How many times the compute the old recipe needs for the new one's loss; NaN at or below the floor.
 
-    ((L_before - E) / (L_after - E))^((alpha + beta) / (alpha beta gamma)) for one law.
+    ((L_before - E) / (L_after - E))^((alpha + beta) / (alpha beta gamma)) for one law. A drawn law stands at its own
+    level where the point law says `before`, and is asked for the same difference from there.
     """
-    value = flops_for(law, after, cost) / flops_for(law, before, cost)
-    return Quantity.of(value, draws.flops_for(after) / draws.flops_for(before))
+    here = float(flops_for(law, before, cost))
+    value = float(flops_for(law, after, cost)) / here
+    nominal = float(flops_for(law, before, SixN()))
+    level = draws.least_loss(nominal)
+    return Quantity.of(value, draws.flops_for(level + (after - before)) / nominal)
 
 
 def _lowest(function: Callable[[np.ndarray], Numbers], low: np.ndarray, high: np.ndarray) -> np.ndarray:

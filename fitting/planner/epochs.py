@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.planner.blend import LossSurface, TokenCost, best_run, size_suiting
+from fitting.planner.quantity import Quantity
 from fitting.planner.surface import Numbers, Surface
 
 R_D, R_N = 15.387756, 5.309743  # code of the paper, github.com/huggingface/datablations
 SEARCH_ROUNDS = 60  # golden sections of an interval of ln N: to 1e-11 of it
+SIZES = 400  # over all of ln N, to see how flat the optimum is
+NEAR, EQUAL = 1e-3, 1e-6  # of the loss: hardly worse, and no worse
 GOLDEN = (np.sqrt(5.0) - 1) / 2
 
 
@@ -24,7 +27,7 @@ class Repeated:
     """A run on U unique tokens, of least loss at its budget."""
 
     unique_tokens: float
-    n_params: float
+    n_params: Quantity  # low and high: sizes whose loss is within NEAR of the least
     d_tokens: float
     epochs: float
     effective_tokens: float  # D': new tokens that would be worth as much
@@ -63,12 +66,17 @@ def best_repeated(
     for _ in range(SEARCH_ROUNDS):
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    n = float(np.exp((low + high) / 2))
+    least = loss((low + high) / 2)
+    sizes = np.linspace(0.0, float(np.log(flops)), SIZES)
+    near = [size for size in [*sizes.tolist(), (low + high) / 2] if loss(size) <= least * (1 + NEAR)]
+    # Where the text is the limit the loss is flat over many sizes: the smallest of equals is the one to buy.
+    flat = [size for size in near if loss(size) <= least * (1 + EQUAL)]
+    n = float(np.exp(min(flat)))
     d = float(flops / cost.per_token(n))
     unique = min(unique_tokens, d)
     return Repeated(
         unique_tokens=unique_tokens,
-        n_params=n,
+        n_params=Quantity(n, float(np.exp(min(near))), float(np.exp(max(near)))),
         d_tokens=d,
         epochs=d / unique,
         effective_tokens=float(saturated(d, unique, R_D)),

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from fitting.allocate import has_closed_form
-from fitting.ensemble import fit_ensemble, half_decade, in_words
+from fitting.ensemble import MEMBERS, fit_ensemble, half_decade, in_words
 from fitting.errors import InputError
 from fitting.fit import Fit
 from fitting.laws import law_named
 from fitting.planner.average import AverageLaw
-from fitting.planner.belief import DRAWS, LEVEL, Provenance
+from fitting.planner.belief import DRAWS, LEVEL, SEED, Provenance
 from fitting.planner.own_runs import OwnRuns
+from fitting.planner.sampling import posterior_draws
 from fitting.planner.single import SingleLaw
 from fitting.planner.stored import StoredLaw
 from fitting.planner.surface import Surface
@@ -47,6 +48,7 @@ def belief_from_fit(fit: Fit, bytes_per_token: float | None = None) -> SingleLaw
             n_definition=fit.points.n_definition,
             band=BAND,
             largest_flops=float(fit.points.flops_6nd.max()),
+            smallest_flops=float(fit.points.flops_6nd.min()),
             bytes_per_token=bytes_per_token,
         ),
         surface=surface,
@@ -66,15 +68,24 @@ def belief_from_average(
     points: Points, bytes_per_token: float | None = None, report: Callable[[str], None] = lambda words: None
 ) -> AverageLaw:
     """The average of laws, fitted for every half decade from the largest run to FURTHEST beyond."""
-    nearest = int(half_decade(points.flops_6nd.max()))
-    ensemble = fit_ensemble(points, range(nearest, nearest + FURTHEST + 1), report=report)
+    largest = float(points.flops_6nd.max())
+    nearest = int(half_decade(np.asarray(largest)))
+    first = nearest - 1 if 10 ** (nearest / 2) > largest else nearest  # the half decade that a smaller target is in
+    groups = range(first, nearest + FURTHEST + 1)
+    ensemble = fit_ensemble(points, groups, report=report)
     tested = all(member.tested for member in ensemble.members)
-    bounds = {}
-    for member in ensemble.members:
-        law = law_named(member.law)
+    theta_draws = {}
+    for place, (name, exponent_sd) in enumerate(MEMBERS):
+        if name not in {member.law for member in ensemble.members}:
+            continue
+        report(f"{name}: draws of its constants")
+        law, modes = law_named(name), [ensemble.modes[name, group] for group in groups]
         features = law.features(points.columns())
         parameters = law.parameters(features - law.centre(features), np.log(points.loss))
-        bounds[member.law] = np.asarray([[p.lower for p in parameters], [p.upper for p in parameters]])
+        bounds = np.asarray([[p.lower for p in parameters], [p.upper for p in parameters]])
+        targets = [max(10 ** (group / 2), largest) for group in groups]
+        drawn = posterior_draws(modes, targets, points, exponent_sd, bounds, SEED + place)
+        theta_draws |= {(name, group): theta for group, theta in zip(groups, drawn, strict=True)}
     return AverageLaw(
         shown=Provenance(
             name="auto",
@@ -86,10 +97,11 @@ def belief_from_average(
             n_definition=points.n_definition,
             band=BAND,
             largest_flops=ensemble.largest,
+            smallest_flops=float(points.flops_6nd.min()),
             bytes_per_token=bytes_per_token,
         ),
         ensemble=ensemble,
-        bounds=bounds,
+        theta_draws=theta_draws,
     )
 
 

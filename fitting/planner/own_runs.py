@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.chips import chip_of
+from fitting.planner.surface import training_flops
 
 NEAR_LARGEST = 3.0  # runs within this factor of the largest N tell the speed; small ones cannot fill a chip
 
@@ -17,20 +18,21 @@ class OwnRuns:
     """Facts of a store; None or empty where its columns are missing or empty."""
 
     bytes_per_token: float | None = None  # raw bytes of the held-out set over its tokens
-    mfu: Mapping[str, Sequence[float]] | None = None  # by chip: low, median, high
+    # By chip: low, median and high of the MFU by 6ND, and the N of the largest run, as the law counts it.
+    mfu: Mapping[str, Sequence[float]] | None = None
     learning_rate: str | None = None  # a sentence
     vocab_size: int | None = None
     sequence: int | None = None  # tokens
 
 
-def own_runs(table: Mapping[str, np.ndarray]) -> OwnRuns:
-    """From the columns of the record (results/record.py); any of them may be missing."""
+def own_runs(table: Mapping[str, np.ndarray], n_column: str = "n_params") -> OwnRuns:
+    """From the columns of the record (results/record.py); any of them may be missing. n_column: the law's N."""
     if "status" in table:
         done = np.asarray([status == "done" for status in table["status"]])
         table = {name: values[done] for name, values in table.items()}
     return OwnRuns(
         bytes_per_token=_bytes_per_token(table),
-        mfu=_mfu(table),
+        mfu=_mfu(table, n_column),
         learning_rate=_learning_rate(table),
         vocab_size=_largest(table, "vocab_size"),
         sequence=_largest(table, "sequence"),
@@ -45,11 +47,13 @@ def _bytes_per_token(table: Mapping[str, np.ndarray]) -> float | None:
     return float(np.median(read[known] / tokens[known])) if known.any() else None
 
 
-def _mfu(table: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float, float]] | None:
-    """5%, 50% and 95% over the largest models on each chip."""
-    mfu, sizes = _floats(table, "mfu"), _floats(table, "n_params")
+def _mfu(table: Mapping[str, np.ndarray], n_column: str) -> dict[str, tuple[float, ...]] | None:
+    """5%, 50% and 95% over the largest models on each chip. A record's MFU is by exact FLOPs; here it is by 6ND."""
+    mfu, sizes, tokens, flops = (_floats(table, name) for name in ("mfu", n_column, "d_tokens", "flops"))
     if mfu is None or sizes is None or "device" not in table:
         return None
+    if tokens is not None and flops is not None:
+        mfu = mfu * training_flops(sizes, tokens) / flops
     found: dict[str, list[tuple[float, float]]] = {}
     for device, size, value in zip(table["device"], sizes, mfu, strict=True):
         chip = chip_of(str(device))
@@ -58,10 +62,8 @@ def _mfu(table: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float, float
     shown = {}
     for name, rows in found.items():
         largest = max(size for size, _ in rows)
-        low, middle, high = np.quantile(
-            [value for size, value in rows if size * NEAR_LARGEST >= largest], (0.05, 0.5, 0.95)
-        )
-        shown[name] = (float(low), float(middle), float(high))
+        near = [value for size, value in rows if size * NEAR_LARGEST >= largest]
+        shown[name] = (*(float(value) for value in np.quantile(near, (0.05, 0.5, 0.95))), largest)
     return shown or None
 
 

@@ -35,7 +35,7 @@ from fitting.planner.shape import DEFAULT_CONTEXT, DEFAULT_VOCAB, Shape, shape_o
 from fitting.planner.solve_run import Run, solve_run
 from fitting.planner.speed import Speed, speed_of
 
-SPEED_ROUNDS = 3  # MFU depends on N, and N on what MFU makes of the dollars
+SPEED_ROUNDS = 4  # MFU depends on N, and N on what MFU makes of the dollars
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Plan:
     bpb: Quantity | None
     flops: Quantity  # 6ND
     flops_exact: Quantity | None  # of the shape, attention and head included
-    shape: Shape | None
+    vocab_size: int
+    shape: Shape | None  # None: the family has no such model, or none is installed
     mesh: Mesh | None
     bill: Bill
     recipe: Recipe
@@ -122,6 +123,7 @@ def make_plan(request: Request, belief: Belief, chip: Chip, own: OwnRuns, cost: 
         bpb=bits_per_byte(loss, per_token) if per_token else None,
         flops=Quantity.of(run.flops_6nd, run.flops_draws * run.flops_6nd / run.flops),
         flops_exact=None if shape is None else _exact(shape, run),
+        vocab_size=vocab,
         shape=shape,
         mesh=mesh,
         bill=paid,
@@ -163,12 +165,14 @@ def _run_and_rates(request: Request, belief: Belief, chip: Chip, own: OwnRuns, c
                 f"{run.flops_6nd:.3g} FLOPs in {hours:.4g} hours of {chip.name} is {reached:.0%} of its dense bf16 "
                 f"peak: impossible. Check N, D, the hours and the chip"
             )
-        return rates(chip, Speed(reached, reached, reached, "from the hours given"), request.price), run
-    size = request.n_params or 1e9
+        speed = Speed(reached, reached, reached, "from the hours given")
+        return rates(chip, speed, request.price, run.flops / run.flops_6nd), run
+    size, counted = request.n_params or 1e9, 1.0
     for _ in range(SPEED_ROUNDS):
-        at = rates(chip, speed_of(chip, size, request.mfu, own), request.price)
+        at = rates(chip, speed_of(chip, size, request.mfu, own), request.price, counted)
         run = solve_run(request, belief, at, cost)
-        size = run.n_params
+        size, counted = run.n_params, run.flops / run.flops_6nd
+    at = dataclasses.replace(at, counted=counted)
     return at, run
 
 
@@ -177,14 +181,17 @@ def _loss(request: Request, belief: Belief, run: Run) -> tuple[Quantity, dict[st
     parts = dict(belief.loss_variance(run.n_params, run.d_tokens))
     value, low, high = belief.loss_band(run.n_params, run.d_tokens)
     if request.known is Known.COMPUTE and request.budget != "flops":
-        # The budget buys an uncertain compute: the chosen run grows and shrinks with it along its own D/N.
+        # The budget buys an uncertain compute: the chosen run grows and shrinks with it along its own D/N, or along
+        # the one of the two that was not given.
         scale = np.sqrt(run.flops_draws / run.flops)
-        losses = belief.blend(run.flops_6nd).loss(run.n_params * scale, run.d_tokens * scale)
+        fixed = request.n_params is not None or request.d_tokens is not None
+        n = run.n_draws if fixed else run.n_params * scale
+        d = run.d_draws if fixed else run.d_tokens * scale
+        losses = belief.blend(run.flops_6nd).loss(n, d)
         parts["what the budget buys (MFU, price)"] = float(np.var(np.log(losses)))
-        inner = belief.half_width(run.n_params, run.d_tokens) / NORMAL_90
-        fixed = (np.log(high / value) + np.log(value / low)) / 2 / NORMAL_90
-        logs = np.log(losses) + shocks(LOSS_SEED) * max(inner, fixed)
-        quantity = Quantity.of(value, np.exp(logs))
+        z = shocks(LOSS_SEED)
+        miss = np.where(z < 0, np.log(value / low), np.log(high / value)) / NORMAL_90 * z
+        quantity = Quantity.of(value, losses * np.exp(miss))
     else:
         quantity = Quantity(value, low, high)
     total = sum(parts.values())

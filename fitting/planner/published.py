@@ -16,6 +16,7 @@ from fitting.planner.surface import Surface
 
 # Largest 6ND among the digitised points of Hoffmann et al. 2022; Muennighoff et al.'s largest is 0.93e22.
 LARGEST_FLOPS = 1.3e22
+SMALLEST_FLOPS = 1e18  # about the smallest of them
 EQUATION = "L(N, D) = E + A/N^alpha + B/D^beta"
 
 
@@ -39,6 +40,7 @@ class Published(Belief):
             n_definition="n_params",
             band=f"range over {len(self.surfaces)} published sets, no confidence interval",
             largest_flops=LARGEST_FLOPS,
+            smallest_flops=SMALLEST_FLOPS,
         )
 
     def blend(self, flops: float) -> Blend:
@@ -56,8 +58,8 @@ class Published(Belief):
         losses = self._losses(n_params, d_tokens)
         return float(self.surfaces[self.name].loss(n_params, d_tokens)), float(losses.min()), float(losses.max())
 
-    def half_width(self, n_params: float, d_tokens: float) -> float:
-        return 0.0  # the draws are all that is known
+    def wanted(self, loss: float, n_params: float, d_tokens: float, shocks: np.ndarray) -> np.ndarray:
+        return np.full(DRAWS, loss)  # the sets are all that is known: no miss of their own
 
     def _losses(self, n_params: float, d_tokens: float) -> np.ndarray:
         return np.asarray([surface.loss(n_params, d_tokens) for surface in self.surfaces.values()])

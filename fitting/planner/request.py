@@ -115,6 +115,8 @@ class Request:
         for name in ("serve_mfu", "serve_price"):
             if getattr(self, name) is not None and self.serve_tokens is None:
                 raise InputError(f"{flag(name)} is of serving; say --serve-tokens too, how many")
+        if self.serve_price is not None and self.price is None and self.chip is None:
+            raise InputError("--serve-price is weighed against the price of training; give --price or --chip too")
         if self.n_params is None and self.d_tokens is None and self.loss is None and self.budget is None:
             raise InputError(
                 "nothing to plan for: give a budget (--flops, --chip-hours, --dollars, or --days with --chips), a "

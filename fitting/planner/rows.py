@@ -204,7 +204,7 @@ def _repeated(plan: Plan) -> Section | None:
     if found is None:
         return None
     rows = (
-        ("N", "parameters", si(found.n_params)),
+        ("N", "parameters; sizes within 0.1% of the loss", words.counted(found.n_params)),
         ("D", "training tokens", f"{si(found.d_tokens)} = {found.epochs:.3g} epochs"),
         ("worth", "new tokens", si(found.effective_tokens)),
         ("loss of that", "nats per token", f"{found.loss:.4f}"),

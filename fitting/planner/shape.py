@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ GROUP = "isoflop.planner"
 COUNTS = {"n_params_non_embedding": "non_embedding", "n_params_flops": "flops", "n_params": "total"}
 DEFAULT_VOCAB = 32_768  # entries; assumption, a common size (Llama 2: 32,000)
 SMALLEST, LARGEST = 1e5, 1e12  # N of the table of exact counts
+FURTHEST_SHAPE = 0.1  # of ln N, between what was asked for and what is built
 TABLE_SIZES = 10  # a decade
 DEFAULT_CONTEXT = 4096  # tokens; assumption (Llama 2's)
 
@@ -89,6 +91,8 @@ def shape_of(n_params: float, n_definition: str, vocab_size: int, context: int) 
     except ValueError:
         return None  # smaller or larger than the family goes
     count = built.count(context)
+    if abs(math.log(getattr(count, COUNTS.get(n_definition, "total")) / n_params)) > FURTHEST_SHAPE:
+        return None  # such as fewer parameters than the embedding alone has
     return Shape(
         width=built.width,
         depth=built.depth,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitting.planner.belief import NORMAL_90, SEED, TAILS, Belief, Provenance
+from fitting.planner.belief import SEED, TAILS, Belief, Provenance, at_its_own_level
 from fitting.planner.blend import Blend
 from fitting.planner.surface import Surface, training_flops
 
@@ -45,9 +45,13 @@ class SingleLaw(Belief):
         centre = float(self.surface.loss(n_params, d_tokens))
         logs = np.log(self.resampled.loss(n_params, d_tokens))
         shocks = np.random.RandomState(SEED).standard_normal(len(logs))
-        low, high = np.exp(np.quantile(logs + shocks * self.half_width(n_params, d_tokens) / NORMAL_90, TAILS))
+        low, high = np.exp(np.quantile(logs + shocks * self._own_miss(n_params, d_tokens), TAILS))
         return centre, min(float(low), centre), max(float(high), centre)
 
-    def half_width(self, n_params: float, d_tokens: float) -> float:
+    def wanted(self, loss: float, n_params: float, d_tokens: float, shocks: np.ndarray) -> np.ndarray:
+        return at_its_own_level(self, self.resampled, loss, n_params, d_tokens, shocks)
+
+    def _own_miss(self, n_params: float, d_tokens: float) -> float:
+        """Standard deviation of ln L of one run around its law."""
         parts = self.loss_variance(n_params, d_tokens)
-        return NORMAL_90 * float(np.sqrt(sum(parts.values()) - parts["constants of the law"]))
+        return float(np.sqrt(sum(parts.values()) - parts["constants of the law"]))

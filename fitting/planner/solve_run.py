@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.errors import InputError
-from fitting.planner.belief import DRAWS, FURTHEST_DECADES, NORMAL_90, TAILS, Belief
+from fitting.planner.belief import DRAWS, FURTHEST_DECADES, TAILS, Belief
 from fitting.planner.bill import Rates, affordable
 from fitting.planner.blend import (
     LARGEST_LOG,
@@ -84,37 +84,35 @@ def _from_law(request: Request, belief: Belief, flops: float, cost: TokenCost) -
         assert request.n_params is not None
         n, d = request.n_params, float(tokens_suiting(law, request.n_params, cost))
         _refuse_absent(n, d, f"--n {n:g}")
-        return _drawn(n, d, np.full(DRAWS, n), draws.tokens_suiting(n), cost)
+        return _drawn(n, d, np.full(DRAWS, n), tokens_suiting(draws, n, cost), cost)
     if request.known is Known.HORIZON:
         assert request.d_tokens is not None
         n, d = float(size_suiting(law, request.d_tokens, cost)), request.d_tokens
         _refuse_absent(n, d, f"--d {d:g}")
-        return _drawn(n, d, draws.size_suiting(d), np.full(DRAWS, d), cost)
+        return _drawn(n, d, size_suiting(draws, d, cost), np.full(DRAWS, d), cost)
     assert request.loss is not None
     loss = request.loss
     if request.n_params is not None:
         n, d = request.n_params, float(tokens_for(law, request.n_params, loss))
         _refuse_unreachable(belief, d, loss, f"with {n:.3g} parameters", n, INFINITE)
-        wanted = _wanted(belief, loss, n, d)
+        wanted = belief.wanted(loss, n, d, shocks(LOSS_SEED))
         return _drawn(n, d, np.full(DRAWS, n), draws.tokens_for(n, wanted), cost)
     if request.d_tokens is not None:
         n, d = float(size_for(law, request.d_tokens, loss)), request.d_tokens
         _refuse_unreachable(belief, n, loss, f"with {d:.3g} tokens", INFINITE, d)
-        wanted = _wanted(belief, loss, n, d)
+        wanted = belief.wanted(loss, n, d, shocks(LOSS_SEED))
         return _drawn(n, d, draws.size_for(d, wanted), np.full(DRAWS, d), cost)
     flops = float(flops_for(law, loss, cost))
     _refuse_unreachable(belief, flops, loss, "whatever is spent", INFINITE, INFINITE)
     n, d = (float(value) for value in best_run(law, flops, cost))
     _refuse_absent(n, d, f"a loss of {loss:g}")
-    nominal = draws.flops_for(_wanted(belief, loss, n, d))
-    n_draws, d_draws = draws.optimum(np.where(np.isfinite(nominal), nominal, np.nan))
-    factor = float(cost.per_token(n)) / (FLOPS_PER_PARAMETER_TOKEN * n)  # exact FLOPs of a token over 6N, near N*
-    return Run(n, d, flops, _or_infinite(n_draws), _or_infinite(d_draws), _or_infinite(nominal) * factor)
-
-
-def _wanted(belief: Belief, loss: float, n: float, d: float) -> np.ndarray:
-    """What a drawn law must predict for the run to reach the loss, its own miss allowed for."""
-    return loss * np.exp(-shocks(LOSS_SEED) * belief.half_width(n, d) / NORMAL_90)
+    # By 6ND, in closed form; what the cost's own count makes of the point, it makes of the draws.
+    nominal = draws.flops_for(belief.wanted(loss, n, d, shocks(LOSS_SEED)))
+    nominal_n, nominal_d = draws.optimum(np.where(np.isfinite(nominal), nominal, np.nan))
+    point = float(flops_for(law, loss, SixN()))
+    point_n, point_d = (float(value) for value in best_run(law, point, SixN()))
+    scaled = (nominal_n * n / point_n, nominal_d * d / point_d, nominal * flops / point)
+    return Run(n, d, flops, *(_or_infinite(values) for values in scaled))
 
 
 def _best_draws(draws: Surface, flops: np.ndarray, cost: TokenCost) -> tuple[Numbers, Numbers]:

@@ -63,7 +63,7 @@ def law_of(source: LawSource, report: Callable[[str], None] = lambda words: None
     if source.constants is not None:
         return StoredLaw(published(source.constants), OwnRuns())
     points = read_points(list(source.points), source.columns, source.where)
-    own = own_runs_of(list(source.points), source.where)
+    own = own_runs_of(list(source.points), source.where, source.columns.n_params)
     kept = cache_folder() / "laws" / f"{_key(points, source.law, own)}.json"
     try:
         return restored(json.loads(kept.read_text()), str(kept))
@@ -97,13 +97,13 @@ def fit_belief(
     return belief_from_fit(fit_law(points, law), bytes_per_token)
 
 
-def own_runs_of(paths: Sequence[str], where: str | None) -> OwnRuns:
-    """What the files say beside their losses."""
+def own_runs_of(paths: Sequence[str], where: str | None, n_column: str) -> OwnRuns:
+    """What the files say beside their losses. n_column: the N that the law is fitted in."""
     table = read_table(paths)
     if where is not None:
         keep = rows_where(table, where, ", ".join(paths))
         table = {name: values[keep] for name, values in table.items()}
-    return own_runs(table)
+    return own_runs(table, n_column)
 
 
 def _key(points: Points, law: str, own: OwnRuns) -> str:

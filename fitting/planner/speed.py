@@ -18,6 +18,7 @@ BENCH_TO_RUN = 0.85
 LEAST_FACTOR = 1.25
 SMALLEST_PUBLIC = 0.1e9  # parameters; below, nobody published, and launch costs rule
 SMALL_RANGE = (0.01, 0.05, 0.20)  # assumption: tiny models on large chips reach 1-20%
+OWN_REACH = 10.0  # times the largest own N that its speed is taken for; small runs cannot fill a chip (assumption)
 CUSTOM_RANGE = (0.20, 0.35, 0.50)  # assumption: no public run on this chip nor on one of its make
 
 
@@ -53,7 +54,10 @@ def speed_of(chip: Chip, n_params: float, given: float | None = None, own: OwnRu
     if given is not None:
         return Speed(given, given, given, "given by --mfu")
     if own is not None and own.mfu and chip.name in own.mfu:
-        return Speed(*own.mfu[chip.name], f"the largest of the own runs on {chip.name}")
+        low, value, high, largest = own.mfu[chip.name]
+        if n_params <= OWN_REACH * largest:
+            widened = (min(low, value / LEAST_FACTOR), value, min(max(high, value * LEAST_FACTOR), 1.0))
+            return Speed(*widened, f"the largest of the own runs on {chip.name}")
     if n_params < SMALLEST_PUBLIC:
         return Speed(
             *SMALL_RANGE, f"assumption: no public run below {SMALLEST_PUBLIC:.0e} parameters; measure your own"

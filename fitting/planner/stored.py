@@ -19,7 +19,7 @@ from fitting.planner.single import SingleLaw
 from fitting.planner.surface import Surface
 from fitting.posterior import Mode
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,6 @@ def stored(law: StoredLaw) -> dict[str, Any]:
         record["average"] = {
             "members": [dataclasses.asdict(member) for member in belief.ensemble.members],
             "largest": belief.ensemble.largest,
-            "bounds": {law: values.tolist() for law, values in belief.bounds.items()},
             "modes": [
                 {
                     "law": name,
@@ -55,6 +54,7 @@ def stored(law: StoredLaw) -> dict[str, Any]:
                     "centre": mode.centre.tolist(),
                     "theta": mode.theta.tolist(),
                     "covariance": mode.covariance.tolist(),
+                    "draws": belief.theta_draws[name, group].tolist(),
                 }
                 for (name, group), mode in belief.ensemble.modes.items()
             ],
@@ -117,8 +117,8 @@ def _average(shown: Provenance, record: dict[str, Any]) -> AverageLaw:
         for row in record["modes"]
     }
     members = tuple(Member(**member) for member in record["members"])
-    bounds = {law: np.asarray(values, float) for law, values in record["bounds"].items()}
-    return AverageLaw(shown, Ensemble(members, modes, float(record["largest"])), bounds)
+    draws = {(row["law"], int(row["half_decade"])): np.asarray(row["draws"], float) for row in record["modes"]}
+    return AverageLaw(shown, Ensemble(members, modes, float(record["largest"])), draws)
 
 
 def _plain(surface: Surface) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Surface:
         )
 
     def optimum(self, flops: Numbers) -> tuple[Numbers, Numbers]:
-        """N*, D* that minimise L at C = 6ND (Hoffmann et al. 2022, eq. 4); NaN where an exponent is zero.
+        """N*, D* that minimise L at C = 6ND (Hoffmann et al. 2022, eq. 4); 0 and infinity where an exponent is 0.
 
         G = (alpha A / (beta B))^(1/s), N* = G (C/6)^(beta/s), D* = (C/6)^(alpha/s) / G with s = alpha + beta.
         """
@@ -88,13 +88,15 @@ class Surface:
 
     def tokens_suiting(self, n_params: Numbers) -> Numbers:
         """The D for which N is the compute-optimal size: alpha A/N^alpha = beta B/D^beta."""
-        pull = self.alpha * self.A * n_params**-self.alpha
-        return (np.multiply(self.beta, self.B) / pull) ** (1 / np.asarray(self.beta))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            pull = self.alpha * self.A * n_params**-self.alpha
+            return (np.multiply(self.beta, self.B) / pull) ** (1 / np.asarray(self.beta))
 
     def size_suiting(self, d_tokens: Numbers) -> Numbers:
         """The N for which D is the compute-optimal horizon."""
-        pull = self.beta * self.B * d_tokens**-self.beta
-        return (np.multiply(self.alpha, self.A) / pull) ** (1 / np.asarray(self.alpha))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            pull = self.beta * self.B * d_tokens**-self.beta
+            return (np.multiply(self.alpha, self.A) / pull) ** (1 / np.asarray(self.alpha))
 
     def overhead(self, k_n: Numbers) -> Numbers:
         """Extra compute of a model k_N times the optimal size at the optimal loss, k_N k_D - 1; NaN: impossible.
