@@ -331,7 +331,62 @@ def main() -> None:
     )
 
 
-TEXT = """PLACEHOLDER {seeds} {difference} {rivals} {at3} {at10} {by3} {by10}"""
+TEXT = """# Which run to buy next
+
+```
+python -m fitting next --points runs.csv --target-flops 1e22 --budget 1e20
+```
+
+It chooses runs so that the interval of the *target* shrinks most for their cost, prints them as lines of
+`python -m sweep`, says what interval to expect, and says **stop** when the pilots cost more than the compute that they
+are expected to save by a better N* (the expected deadweight of not knowing it, before and after).
+
+Each law of the average is linear around its mode: what a run tells about the target is a rank-one update of the joint
+covariance of target and candidates, without a refit. No law is exact, and that decides which runs are worth their
+money: a run some decades below the target is off the law by about 3% a decade (`fitting/posterior.py`), and its
+neighbours are off *alike*, so ten cheap runs do not average the bias away. That is a covariance of the discrepancy
+between runs (generalised least squares; `fitting/next_runs/knowledge.py`). What is minimised is the forecast's own
+scale: the laws' variances, their disagreement, and the laws' error over the distance from the largest run, over
+cost^0.4. Two large runs near the optimum stay as anchors: they test the laws nearest to the target.
+
+## Does it pay? Public sweeps replayed
+
+Made by `python benchmarks/next_runs.py FOLDER`. Targets are the runs with C >= C_max / 1.5; candidates cost at most the
+median target's C / span. A replay starts from six random runs of the cheapest third (more where they do not differ in N
+and D), their cost counted; losses are hidden until a run is bought, and everything is refitted after a quarter, a half
+and all of the budget. Error: median over the targets, then over {seeds} seeds of the start; then mean and median over
+sweeps. The forecast is the product's own (`--law auto`). Modes are found by a faster solver than the product's; their
+forecasts differ by at most {difference}.
+
+The exponent of the cost is Li et al.'s (arXiv:2604.22753); the drift per decade is the forecaster's. The scale over
+which neighbours are off alike (2 decades) and the share of an anchor were chosen while looking at these sweeps: read
+this as a developer's figures, not as a blind test.
+
+### Candidates up to a third of the target's compute
+
+{at3}
+
+### Candidates up to a tenth
+
+{at10}
+
+### Against each rival at 10% of the cost, both spans
+
+Ratio of errors, ours over theirs: geometric mean over sweeps and spans with its standard error; below 1 ours is nearer.
+
+| rival | ratio | ± | ours nearer |
+|---|---|---|---|
+{rivals}
+
+### Sweep by sweep at 10% of the cost, a third of the target's compute
+
+{by3}
+
+### A tenth of the target's compute
+
+{by10}
+"""
+
 
 if __name__ == "__main__":
     main()

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from fitting.__main__ import app
 from fitting.errors import InputError
 from fitting.planner.numbers import number
+from fitting.planner.own_runs import own_runs
 from fitting.planner.request import Known, Request
 from fitting.planner.stored import read_law
 from fitting.planner.surface import Surface, training_flops
@@ -121,6 +122,20 @@ class TestOwnRuns:
 
 
 class TestIntervals:
+    def test_causes_add_up_to_the_interval(self, stored):
+        """Of the average: the parts of the variance make the half-width of the band, 1.645 standard deviations."""
+        law = read_law(Path(stored)).belief
+        value, _, high = law.loss_band(5e9, 1e11)
+        parts = law.loss_variance(5e9, 1e11)
+        assert np.sqrt(sum(parts.values())) * 1.6448536 == pytest.approx(np.log(high / value), rel=1e-6)
+
+    def test_own_mfu_is_turned_into_that_of_6nd(self):
+        """A record's MFU is by exact FLOPs: where they are twice 6ND, hours by 6ND are twice as slow."""
+        table = {"n_params": [1e9], "d_tokens": [2e10], "flops": [2.4e20], "mfu": [0.4], "device": ["NVIDIA H200"]}
+        found = own_runs({name: np.asarray(values) for name, values in table.items()}).mfu
+        assert found is not None
+        assert found["h200"] == pytest.approx((0.2, 0.2, 0.2, 1e9))
+
     def test_drawn_laws_fit_the_runs_they_come_from(self, stored):
         """Laplace draws missed the largest runs by a median of 4%, and all on one side of them."""
         law = read_law(Path(stored)).belief

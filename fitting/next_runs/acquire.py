@@ -10,12 +10,10 @@ import numpy as np
 
 from fitting.next_runs.knowledge import Knowledge
 
-# Worth is divided by cost^KAPPA. 0: the best runs whatever they cost; 1: many cheap ones. Li et al. 2026
-# (arXiv:2604.22753) take 0.4.
-KAPPA = 0.35
+# Worth is divided by cost^KAPPA. 0: the best runs whatever they cost; 1: many cheap ones.
+KAPPA = 0.4  # Li et al. 2026 (arXiv:2604.22753); taken from there, not tuned here
 ANCHORS = 2
-ANCHOR_SHARE = 0.2  # of the budget that one anchor may take
-ANCHOR_RANGE = 2.0  # an anchor costs at least 1/2 of the dearest run within that share
+ANCHOR_SHARE = 0.2  # of the budget that one anchor may take (assumption; docs/next.md)
 LITTLE = 0.003  # of the reducible variance: a run that takes off less is not worth its line
 
 
@@ -59,7 +57,7 @@ def buy(
         bought.append(Purchase(candidate, role))
 
     for _ in range(anchors):
-        candidate = anchor(by(knowledge), cost, left & (cost <= ANCHOR_SHARE * budget) & (spent + cost <= budget), near)
+        candidate = anchor(cost, left & (cost <= ANCHOR_SHARE * budget) & (spent + cost <= budget), near)
         if candidate is not None:
             take(candidate, Role.ANCHOR)
     while spent < (budget if spend is None else spend):
@@ -72,13 +70,10 @@ def buy(
     return bought
 
 
-def anchor(worth: np.ndarray, cost: np.ndarray, allowed: np.ndarray, near: np.ndarray) -> int | None:
-    """Of the dearest runs that are allowed, the one of greatest worth; None where none is allowed.
+def anchor(cost: np.ndarray, allowed: np.ndarray, near: np.ndarray) -> int | None:
+    """The dearest run near the optimum that is allowed (any, where none is near); None where none is allowed.
 
-    It is among the dearest for what no variance shows: there, nearest to the target, the laws are put to the test.
+    The dearest for what no variance shows: it is nearest to the target that the laws are put to the test.
     """
     among = allowed & near if (allowed & near).any() else allowed
-    if not among.any():
-        return None
-    dear = among & (cost * ANCHOR_RANGE >= cost[among].max())
-    return int(np.argmax(np.where(dear, worth, -np.inf)))
+    return int(np.argmax(np.where(among, cost, -np.inf))) if among.any() else None

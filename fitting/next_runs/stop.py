@@ -75,5 +75,5 @@ def deadweight(
         wasted = np.clip(target_flops - enough, 0.0, target_flops)
         finite = np.isfinite(wasted)
         if finite.mean() >= FEWEST_FINITE:
-            price, counted = price + weight * float(wasted[finite].mean()), counted + weight
-    return price / counted if counted else None
+            price, counted = price + float(weight * wasted[finite].mean()), counted + float(weight)
+    return price / counted if counted > 0 else None
