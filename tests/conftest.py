@@ -43,3 +43,25 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in chosen:
         (folder / module.name).write_bytes(module.read_bytes())
     return folder
+
+
+@pytest.fixture(scope="session")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Runs of a known law (tests/planned.py), as a CSV file."""
+    from planned import write_sweep
+
+    path = tmp_path_factory.mktemp("sweep") / "runs.csv"
+    write_sweep(path)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def stored(sweep: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The average of laws of these runs, as `fit --law auto --out` keeps it."""
+    from planned import app, runner
+
+    path = tmp_path_factory.mktemp("laws") / "law.json"
+    done = runner.invoke(app, ["fit", "--points", sweep, "--law", "auto", "--out", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "Compute-optimal runs" in done.output
+    return str(path)
