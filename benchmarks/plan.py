@@ -15,8 +15,8 @@ from pathlib import Path
 
 from fitting.chips import chip_named
 from fitting.planner.choices import best_served
+from fitting.planner.make import make_plan
 from fitting.planner.own_runs import OwnRuns
-from fitting.planner.plan import make_plan
 from fitting.planner.published import published
 from fitting.planner.request import Request
 from fitting.planner.speed import public_runs, public_speed

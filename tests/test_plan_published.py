@@ -8,8 +8,9 @@ from fitting.chips import Chip, chip_named
 from fitting.errors import InputError
 from fitting.planner.choices import best_served, off_optimum
 from fitting.planner.compression import compression
+from fitting.planner.make import make_plan
 from fitting.planner.own_runs import OwnRuns
-from fitting.planner.plan import Plan, make_plan
+from fitting.planner.plan import Plan
 from fitting.planner.published import published
 from fitting.planner.quantity import Quantity
 from fitting.planner.request import Request

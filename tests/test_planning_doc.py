@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from fitting.__main__ import app
 from fitting.chips import chip_named
+from fitting.planner.make import make_plan
 from fitting.planner.own_runs import OwnRuns
-from fitting.planner.plan import Plan, make_plan
+from fitting.planner.plan import Plan
 from fitting.planner.published import published
 from fitting.planner.request import Request
 from fitting.planner.token_cost import SixN

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitting.planner.belief import FURTHEST_DECADES
 from fitting.planner.deadline import LARGEST_CUT
+from fitting.planner.plan import Plan
 from fitting.planner.solve_run import Run
 from fitting.planner.token_cost import SixN
-
-if TYPE_CHECKING:
-    from fitting.planner.plan import Plan
 
 UNSAFE = ("not converged", "not identified", "too few points", "not tested")  # statuses of a law
 USUAL_RATIO = (1.0, 2000.0)  # D/N that public laws were fitted on

@@ -88,7 +88,7 @@ def plan(
     from rich.console import Console
 
     from fitting.chips import chip_named, read_chips
-    from fitting.planner.plan import make_plan
+    from fitting.planner.make import make_plan
     from fitting.planner.record import plan_record
     from fitting.planner.request import Request
     from fitting.planner.show import plan_tables
