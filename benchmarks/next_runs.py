@@ -379,8 +379,9 @@ At 10% of the cost the error, over that of the whole pool, is
 * {ratio3} for candidates up to a third of the target's compute,
 * {ratio10} for candidates up to a tenth.
 
-The aim was 1.15 at most: the means over sweeps meet it, the medians do not (two of Gadre's sweeps and Misfitting, where a
-tenth of the cost buys 10 to 15 runs, are told better by the whole pool; Porian's untuned ones worse). It is nearer than random, cheapest first, largest first and D-optimal; anchors cost it a little at the target (without them 8%
+The aim was 1.15 at most: the means over sweeps meet it, the medians do not (two of Gadre's sweeps and Misfitting, where
+a tenth of the cost buys 10 to 15 runs, are told better by the whole pool; Porian's untuned ones worse). It is nearer
+than random, cheapest first, largest first and D-optimal; anchors cost it a little at the target (without them 8%
 nearer over both spans) and stay for the test that they are.
 
 ### Candidates up to a third of the target's compute
