@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fitting.errors import InputError
 from models import Architecture, architecture_near
@@ -24,6 +25,7 @@ from sweep.recipe import at_horizon
 from sweep.schedule import KINDS
 from sweep.spec import OptimiserSpec, RunSpec, ScheduleSpec
 from sweep.train import PRECISIONS
+from sweep.values import Values
 
 TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, where neither D nor D/N is given
 LARGEST_TOKENS = 1e15  # tokens; public runs end at 4e13
@@ -70,7 +72,7 @@ class SweepSettings:
 
 def sweep_settings(config: DictConfig) -> SweepSettings:
     """Raises InputError naming the first field that is wrong."""
-    read = Reader(config)
+    read = Reader(Values.of(config))
     if read.text("launcher.name") != "local":
         raise InputError(f"launcher.name is {read.text('launcher.name')!r}; allowed is local")
     axes = read.mapping("design.axes") or {}
@@ -132,9 +134,9 @@ def _tasks(read: Reader) -> tuple[str, ...]:
     return names
 
 
-def run_spec(config: DictConfig, overrides: Mapping[str, Any], corpus: CorpusInfo) -> RunSpec:
+def run_spec(values: Values, overrides: Mapping[str, Any], corpus: CorpusInfo) -> RunSpec:
     """One resolved run: the configuration with these values in place. Raises InputError or ArchitectureError."""
-    read = Reader(with_values(config, overrides))
+    read = Reader(with_overrides(values, overrides))
     sequence = read.whole("data.sequence", 2, 1_000_000)
     batch = read.whole("optimiser.batch_sequences", 1, 1_000_000)
     architecture = _architecture(read, corpus.vocab_size)
@@ -179,15 +181,13 @@ def _optimiser(read: Reader, tokens: int) -> OptimiserSpec:
     )
 
 
-def with_values(config: DictConfig, overrides: Mapping[str, Any]) -> DictConfig:
-    """A copy with the dotted keys set. Raises InputError for a key that does not exist."""
-    changed = config.copy()
-    for key, value in overrides.items():
-        Reader(changed).require_key(key)
-        OmegaConf.update(changed, key, value)
-    if {"data.tokens", "data.tokens_per_param"} & set(overrides) and "data.tokens" not in overrides:
-        changed.data.tokens = None  # an axis over D/N replaces a D from the file
-    return changed
+def with_overrides(values: Values, overrides: Mapping[str, Any]) -> Values:
+    """These dotted keys set. Raises InputError for a key that does not exist."""
+    for key in overrides:
+        Reader(values).require_key(key)
+    if "data.tokens_per_param" in overrides and "data.tokens" not in overrides:
+        overrides = {**overrides, "data.tokens": None}  # an axis over D/N replaces a D from the file
+    return values.having(overrides)
 
 
 def _architecture(read: Reader, vocab_size: int) -> Architecture:
@@ -204,11 +204,17 @@ def _architecture(read: Reader, vocab_size: int) -> Architecture:
         "parametrisation": read.choice("model.parametrisation", PARAMETRISATIONS),
     }
     if not given:
-        return architecture_near(read.whole("model.n", 2_000, 2 * 10**12), vocab_size, **choices)
+        return _nearest(read.whole("model.n", 2_000, 2 * 10**12), vocab_size, tuple(choices.items()))
     if len(given) < len(names):
         missing = ", ".join(f"model.{name}" for name in names if name not in given)
         raise InputError(f"model: {missing} not set beside {sorted(given)}; give all four dimensions, or model.n alone")
     return Architecture(vocab_size=vocab_size, **given, **choices)
+
+
+@functools.lru_cache(4096)
+def _nearest(n: int, vocab_size: int, choices: tuple[tuple[str, Any], ...]) -> Architecture:
+    """A grid asks for few sizes, each many times."""
+    return architecture_near(n, vocab_size, **dict(choices))
 
 
 def _tokens(read: Reader, architecture: Architecture) -> float:

@@ -15,6 +15,7 @@ from sweep.designs.grid import combinations
 from sweep.designs.limits import limited
 from sweep.reader import Reader
 from sweep.spec import RunSpec
+from sweep.values import Values
 
 Axes = Mapping[str, Sequence[Any]]
 
@@ -31,14 +32,15 @@ class Expanded:
 
 def expanded(config: DictConfig, settings: SweepSettings, axes: Axes, corpus: CorpusInfo) -> Expanded:
     """Raises InputError where a value is wrong, or where the limits leave nothing."""
+    values = Values.of(config)
 
     def resolve(point: Mapping[str, Any]) -> RunSpec:
-        return run_spec(config, point, corpus)
+        return run_spec(values, point, corpus)
 
     design = design_named(settings.design)
-    found = design.points(Reader(config), resolve)
+    found = design.points(Reader(values), resolve)
     along = combinations({**settings.axes, **axes})
-    specs, left_out = limited([resolve({**point, **values}) for point in found for values in along], settings.limits)
+    specs, left_out = limited([resolve({**point, **more}) for point in found for more in along], settings.limits)
     target = resolve(settings.target) if settings.target is not None else None
     if target is not None:
         specs = [spec for spec in specs if spec.run_id != target.run_id]  # a target is never fitted

@@ -7,22 +7,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fitting.errors import InputError
-
-MAPPINGS = ("design.axes", "design.target", "data.path", "data.mixture", "data.curriculum")  # leaves, not groups
+from sweep.values import Values
 
 
 class Reader:
     """Typed reads of dotted keys."""
 
-    def __init__(self, config: DictConfig):
-        self.config = config
+    def __init__(self, values: Values):
+        self.values = values
 
     def require_key(self, key: str) -> None:
-        keys = _leaf_keys(OmegaConf.to_container(self.config, resolve=False))
+        keys = self.values.keys
         if key not in keys:
             close = difflib.get_close_matches(key, keys, n=3)
             group = sorted(name for name in keys if name.split(".")[0] == key.split(".")[0]) or sorted(keys)
@@ -31,13 +29,13 @@ class Reader:
 
     def raw(self, key: str) -> Any:
         try:
-            return OmegaConf.select(self.config, key, throw_on_missing=True)
+            return self.values.get(key)
         except OmegaConfBaseException as error:
             raise InputError(f"{key} cannot be read: {str(error).splitlines()[0]}") from None
 
     def text(self, key: str) -> str:
         value = self.raw(key)
-        if value is None or isinstance(value, (DictConfig, list)) or str(value) == "":
+        if value is None or isinstance(value, (dict, list)) or str(value) == "":
             raise InputError(f"{key} is {value!r}; allowed is a text")
         return str(value)
 
@@ -91,8 +89,8 @@ class Reader:
     def numbers(self, key: str, low: float, high: float) -> list[float]:
         """A list of numbers, or one number."""
         value = self.raw(key)
-        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else [value]
-        listed = plain if isinstance(plain, list) and plain else [None]
+        listed = value if isinstance(value, list) else [value]
+        listed = listed or [None]
         found = []
         for item in listed:
             try:
@@ -111,31 +109,18 @@ class Reader:
         value = self.raw(key)
         if value is None:
             return ()
-        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        if isinstance(plain, dict):
-            return tuple((str(name), str(path)) for name, path in plain.items())
-        return tuple((None, str(path)) for path in (plain if isinstance(plain, list) else [plain]))
+        if isinstance(value, dict):
+            return tuple((str(name), str(path)) for name, path in value.items())
+        return tuple((None, str(path)) for path in (value if isinstance(value, list) else [value]))
 
     def mapping(self, key: str) -> dict[str, Any] | None:
         value = self.raw(key)
         if value is None:
             return None
-        if not isinstance(value, DictConfig):
+        if not isinstance(value, dict):
             raise InputError(f"{key} is {_shown(value)}; allowed is a mapping, such as {{model.n: 1e6}}")
-        plain = OmegaConf.to_container(value, resolve=True)
-        assert isinstance(plain, dict)
-        return {str(name): item for name, item in plain.items()}
+        return {str(name): item for name, item in value.items()}
 
 
 def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, str) else str(value)[:80]
-
-
-def _leaf_keys(tree: Any, prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in tree.items():
-        if isinstance(value, dict) and prefix + str(name) not in MAPPINGS:
-            keys += _leaf_keys(value, f"{prefix}{name}.")
-        else:
-            keys.append(f"{prefix}{name}")
-    return keys

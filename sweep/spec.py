@@ -90,7 +90,8 @@ class RunSpec:
 
     @property
     def canonical_json(self) -> str:
-        return json.dumps({"version": SPEC_VERSION, **dataclasses.asdict(self)}, sort_keys=True, separators=(",", ":"))
+        fields = {"version": SPEC_VERSION, **_fields(self)}
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_fields)
 
     @functools.cached_property
     def run_id(self) -> str:
@@ -110,6 +111,11 @@ def spec_from_json(text: str) -> RunSpec:
         schedule=ScheduleSpec(**fields.pop("schedule")),
         **fields,
     )
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    """dataclasses.asdict copies all that it meets, which takes ten times as long."""
+    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
 
 
 def _data(fields: dict[str, Any]) -> DataSpec:

@@ -17,6 +17,7 @@ from sweep.data.epochs import drawn_domains, fresh_steps
 from sweep.data.manifest import CorpusInfo
 from sweep.data.order import Order, chosen_windows
 from sweep.spec import DataSpec
+from sweep.values import Values
 
 SEQUENCE, BATCH = 16, 4
 
@@ -31,7 +32,7 @@ def data_of(info: CorpusInfo, tokens: int, *overrides: str) -> DataSpec:
     given = ["model.n=1e5", f"data.sequence={SEQUENCE}", f"optimiser.batch_sequences={BATCH}", f"data.tokens={tokens}"]
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
         config = compose("config", overrides=[*given, *overrides])
-    return run_spec(config, {}, info).data
+    return run_spec(Values.of(config), {}, info).data
 
 
 def tokens_of(corpus: Corpus, name: str) -> int:
