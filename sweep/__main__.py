@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 
 import hydra
@@ -31,6 +33,8 @@ def main() -> None:
     from fitting.errors import InputError
     from models.errors import ArchitectureError
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand errors over instead of printing them
     # Hydra's parser wants -m before the first override; people type it anywhere.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
@@ -40,11 +44,22 @@ def main() -> None:
         _refused.append(error)
     except (HydraException, OmegaConfBaseException) as error:
         _refused.append(ValueError(_one_line(error)))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        _refused.append(ValueError(f"{error}; what is done is in the store. Make room and run the same command again"))
+    except KeyboardInterrupt as stop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # nothing is left to interrupt but Python's own end
+        sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
     if _refused:
         print(f"error: {_refused[0]}", file=sys.stderr)
         sys.exit(2)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Whoever ends the command otherwise than by Ctrl-C is heard the same way."""
+    raise KeyboardInterrupt(number)
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.damaged: list[str] = []  # a sentence for each step that could not be read
         self._manager: Any = None
 
     def save(self, progressed: Progressed, state: TrainState) -> None:
@@ -52,15 +55,34 @@ class Checkpoints:
         manager.save(progressed.step, args=items, force=True)
 
     def restore(self, like: TrainState) -> tuple[Progressed, TrainState] | None:
-        """The latest step, laid out on devices as `like` is; None where nothing was saved."""
-        if not first_says(self.folder.exists()):
-            return None
+        """The latest step that can be read, laid out on devices as `like` is; None where nothing was saved.
+
+        A step that cannot be read (cut short, overwritten) is set aside under a name with a dot, and the one before it
+        is taken; `damaged` says so.
+        """
+        while first_says(self.folder.exists()):
+            manager = self._open()
+            latest = manager.latest_step()
+            step = first_says(-1 if latest is None else latest)
+            if step < 0:
+                return None
+            try:
+                return self._read(manager, step, like)
+            except Exception as error:  # whatever its readers raise: this step is of no use
+                if jax.process_count() > 1:
+                    raise  # the others may have read their part
+                self._set_aside(step, error)
+        return None
+
+    def _set_aside(self, step: int, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}".replace("\n", " ")[:120]
+        self.damaged.append(f"checkpoint {step} cannot be read and was set aside ({reason})")
+        self.close()
+        os.replace(self.folder / str(step), self.folder / f".damaged-{step}-{secrets.token_hex(4)}")
+
+    def _read(self, manager: Any, step: int, like: TrainState) -> tuple[Progressed, TrainState]:
         import orbax.checkpoint as ocp
 
-        manager = self._open()
-        if not first_says(bool(manager.all_steps())):
-            return None
-        step = first_says(manager.latest_step() or 0)
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like._asdict()
         )

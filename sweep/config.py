@@ -19,6 +19,7 @@ from sweep.data.manifest import CorpusInfo
 from sweep.data.settings import DataSettings
 from sweep.designs.limits import Limits
 from sweep.evaluation import check_task_name
+from sweep.launchers.settings import LauncherSettings, launcher_settings
 from sweep.optimiser import KINDS as OPTIMISERS
 from sweep.reader import Reader
 from sweep.recipe import at_horizon
@@ -56,25 +57,18 @@ class SweepSettings:
     axes: Mapping[str, list[Any]]  # that every run of the design is repeated for
     limits: Limits
     target: Mapping[str, Any] | None  # overrides of the run that is held out
-    workers: int | None
-    processes: int  # of one run
-    pack: int | None  # runs in one program
-    restarts: int
+    launcher: LauncherSettings
     mesh: MeshWishes
-    checkpoint_seconds: float
     evaluations: int  # of one run
     tasks: tuple[str, ...]
     questions: int  # of each bundled task
     evaluation_cost: float  # share of a run's FLOPs
     dry_run: bool  # the table of runs alone; nothing is trained
-    price: float | None  # dollars an hour of one worker
 
 
 def sweep_settings(config: DictConfig) -> SweepSettings:
     """Raises InputError naming the first field that is wrong."""
     read = Reader(Values.of(config))
-    if read.text("launcher.name") != "local":
-        raise InputError(f"launcher.name is {read.text('launcher.name')!r}; allowed is local")
     axes = read.mapping("design.axes") or {}
     for key, values in axes.items():
         read.require_key(key)
@@ -92,10 +86,7 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
         axes=axes,
         limits=_limits(read),
         target=target,
-        workers=read.optional_whole("launcher.workers", 1, 1024),
-        processes=read.whole("launcher.processes", 1, 4096),
-        pack=read.optional_whole("launcher.pack", 1, 4096),
-        restarts=read.whole("launcher.restarts", 0, 1000),
+        launcher=launcher_settings(read),
         mesh=MeshWishes(
             data=read.optional_whole("mesh.data", 1, 2**20),
             fsdp=read.optional_whole("mesh.fsdp", 1, 2**20),
@@ -104,13 +95,11 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
             remat=read.optional_choice("mesh.remat", REMATERIALISATIONS),
             memory=read.optional_number("mesh.memory", 1e6, 1e15),
         ),
-        checkpoint_seconds=read.number("launcher.checkpoint_seconds", 0.0, 1e6),
         evaluations=read.whole("evaluation.times", 1, 60),
         tasks=_tasks(read),
         questions=read.whole("evaluation.questions", 1, 100_000),
         evaluation_cost=read.number("evaluation.cost", 0.0, 1e6),
         dry_run=read.boolean("dry_run"),
-        price=read.optional_number("launcher.price", 1e-6, 1e6),
     )
 
 

@@ -19,8 +19,11 @@ from fitting.errors import InputError
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Store
 from sweep.agreement import anybody, first_says
+from sweep.claim import Claim, claim
 from sweep.data.corpus import Corpus, HeldOut
+from sweep.deaths import is_about_memory
 from sweep.evaluation import At, affordable, forward_flops, of_tasks, of_text, questions_of, thinned
+from sweep.events import Cause, Elsewhere, Event, Finished, Forked, Progress
 from sweep.member import Dispatched, Member, now
 from sweep.pack import Pack
 from sweep.place import Place, Work
@@ -31,34 +34,7 @@ CURVE_SECONDS = 10.0  # between two curve parts on disk
 PROGRESS_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What a running run says now and then."""
-
-    run_id: str
-    step: int
-    steps: int
-    loss: float
-    tokens_per_second: float
-
-
-@dataclass(frozen=True)
-class Forked:
-    """From here on a run can go on from the state that it shares with another."""
-
-    run_id: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The record is in the store (unless the process died before it could write one); status and sentence are its."""
-
-    run_id: str
-    status: str
-    sentence: str
-
-
-Report = Callable[[Progress | Forked | Finished], None]
+Report = Callable[[Event], None]
 
 
 def execute(
@@ -67,8 +43,14 @@ def execute(
     report: Report = lambda event: None,
     stopped: Callable[[], str | None] = lambda: None,
 ) -> RunRecord:
-    """Trains the run or what is left of it. `stopped()` returns the reason once the run has to make way."""
-    return execute_together([Work(spec)], place, report, stopped)[0]
+    """Trains the run or what is left of it. `stopped()` returns the reason once the run has to make way.
+
+    Raises InputError where another process trains it at this moment.
+    """
+    records = execute_together([Work(spec)], place, report, stopped)
+    if not records:
+        raise InputError(f"run {spec.run_id} is trained by another process at this moment; wait for it")
+    return records[0]
 
 
 def execute_together(
@@ -77,18 +59,66 @@ def execute_together(
     report: Report = lambda event: None,
     stopped: Callable[[], str | None] = lambda: None,
 ) -> list[RunRecord]:
-    """The same for runs of one program (sweep.train.program_for), packed where there are several."""
+    """The same for runs of one program (sweep.train.program_for), packed where there are several.
+
+    Runs that another process trains are reported as being elsewhere, and are missing in what is returned.
+    """
     store = Store(place.store)
-    found = {work.spec.run_id: _settled(store, work.spec) for work in works}
-    open_works = [work for work in works if not first_says(found[work.spec.run_id] is not None)]
-    ended = {run_id: record for run_id, record in found.items() if record is not None}
-    for record in ended.values():
-        report(Finished(record.run_id, record.status, record.sentence))
-    if open_works:
-        corpus = Corpus.open(Path(place.corpus))
-        members = [Member(work, place, store, corpus) for work in open_works]
-        ended |= _Training(members, place, report, stopped).finish()
-    return [ended[work.spec.run_id] for work in works]
+    claims: list[Claim] = []
+    try:
+        ended, mine = _taken(works, store, report, claims)
+        if mine:
+            corpus = _corpus(place, mine)
+            members = [Member(work, place, store, corpus) for work in mine]
+            ended |= _Training(members, place, report, stopped).finish()
+    finally:
+        for held in claims:
+            held.release()
+    return [ended[work.spec.run_id] for work in works if work.spec.run_id in ended]
+
+
+def _taken(
+    works: Sequence[Work], store: Store, report: Report, claims: list[Claim]
+) -> tuple[dict[str, RunRecord], list[Work]]:
+    """(records of runs that ended before, works that are this process's to train). Claims are added as they are made.
+
+    Asked for the record before and after claiming: whoever held the claim may just have finished the run.
+    """
+    ended: dict[str, RunRecord] = {}
+    mine: list[Work] = []
+    for work in works:
+        run_id = work.spec.run_id
+        held = None
+        if not first_says(_settled(store, work.spec) is not None):
+            held = claim(store.path / "claims", run_id) if jax.process_index() == 0 else None
+            if not first_says(held is not None):
+                report(Elsewhere(run_id))
+                continue
+        record = _settled(store, work.spec)
+        if first_says(record is not None):
+            if held is not None:
+                held.release()
+            if record is not None:  # another process may not see yet what the first one sees
+                ended[run_id] = record
+                report(Finished(run_id, record.status, record.sentence))
+            continue
+        if held is not None:
+            claims.append(held)
+        mine.append(work)
+    return ended, mine
+
+
+def _corpus(place: Place, works: Sequence[Work]) -> Corpus:
+    """Raises InputError where the text is not the one that the runs are named after."""
+    corpus = Corpus.open(Path(place.corpus))
+    for work in works:
+        asked = work.spec.data.fingerprint
+        if corpus.info.fingerprint != asked:
+            raise InputError(
+                f"the corpus at {place.corpus} is {corpus.info.fingerprint}, the run asks for {asked}; the text "
+                f"changed. Start the sweep again"
+            )
+    return corpus
 
 
 def _settled(store: Store, spec: RunSpec) -> RunRecord | None:
@@ -126,8 +156,9 @@ class _Training:
             if jax.process_count() > 1 and not isinstance(error, InputError):
                 raise  # the others may not know and wait for this process: sweep.group ends them all
             sentence = f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
+            cause = Cause.MEMORY if is_about_memory(sentence) else Cause.RAISED
             for member in self._alive():
-                self._end(member, member.ended(RunStatus.FAILED, sentence))
+                self._end(member, member.ended(RunStatus.FAILED, sentence), cause)
         return self.ended
 
     def _alive(self) -> list[Member]:
@@ -257,10 +288,27 @@ class _Training:
         member.measured(measurements, forward_flops(member.spec, tokens), now() - started)
         return losses
 
-    def _end(self, member: Member, record: RunRecord) -> None:
-        member.write_rows()
-        member.checkpoints.close()
+    def _end(self, member: Member, record: RunRecord, cause: Cause = Cause.NONE) -> None:
+        """Writes what is left to write. What cannot be written (a full disk) fails the run, which goes on from its last
+        checkpoint when it is asked for again."""
+        for write in (member.write_rows, member.checkpoints.close):
+            try:
+                write()
+            except Exception as error:
+                if jax.process_count() > 1:
+                    raise
+                lost = f"{type(error).__name__} when it was written: {error}".replace("\n", " ")[:300]
+                sentence = lost if record.status != RunStatus.FAILED else f"{record.sentence}; {lost}"
+                record, cause = (
+                    record.replace(status=RunStatus.FAILED, sentence=sentence[:500], loss=None),
+                    Cause.RAISED,
+                )
         member.record = record.replace(finished_at=time.time(), pid=None)
-        member.write_record()
         self.ended[member.spec.run_id] = member.record
-        self.report(Finished(member.spec.run_id, record.status, record.sentence))
+        try:
+            member.write_record()
+        except OSError as error:
+            sentence = f"the record cannot be written: {error}"
+            member.record = member.record.replace(status=RunStatus.FAILED, sentence=sentence)
+            cause = Cause.RAISED
+        self.report(Finished(member.spec.run_id, member.record.status, member.record.sentence, cause))

@@ -1,9 +1,8 @@
-"""One job on several processes of this machine: starts them, hears the first, starts all anew where one dies."""
+"""One job on several processes of this machine: starts them, hears the first, ends all where one dies."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import math
@@ -19,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.record import SETTLED, RunStatus
+from results.record import RunStatus
 from results.store import Store
 from sweep.deaths import bury, how_it_ended
+from sweep.events import event_to_json
 from sweep.place import Place, place_from_json, work_from_json
 from sweep.worker import LAUNCHER_GONE
 
@@ -43,32 +43,23 @@ class _Process:
 
 
 def execute_in_group(job: dict[str, Any], say: Say, stopped: Callable[[], str | None]) -> None:
-    """The job of a worker, spread over place.processes. Its runs go on from their last checkpoint when one dies."""
+    """The job of a worker, spread over place.processes. Where one dies, all end and its runs have failed: another try
+    (sweep/flow.py) goes on from their last checkpoint."""
     place = place_from_json(job["place"])
     waiting = [work_from_json(work).spec.run_id for work in job["works"]]
-    store = Store(place.store)
 
     def tell(message: dict[str, Any]) -> None:
-        if "finished" in message:
-            if message["finished"]["run_id"] not in waiting:
-                return  # told before the restart
-            waiting.remove(message["finished"]["run_id"])
+        for kind in ("finished", "elsewhere"):
+            if kind in message:
+                waiting.remove(message[kind]["run_id"])
         say(message)
 
-    for restart in range(place.restarts + 1):
-        sentence = _run(job, place, tell, stopped)
-        status, reason = RunStatus.INTERRUPTED, stopped()
-        if reason is not None:
-            sentence = f"{reason}; {sentence} before it was saved; run it again to go on"
-        elif restart == place.restarts:
-            status = RunStatus.FAILED
-            sentence += f"; launcher.restarts={place.restarts} allows no other start"
-        for run_id in list(waiting):
-            finished = bury(store, run_id, status, sentence)
-            if finished.status in SETTLED or status == RunStatus.FAILED or reason is not None:
-                tell({"finished": dataclasses.asdict(finished)})
-        if not waiting:
-            return
+    sentence = _run(job, place, tell, stopped)
+    status, reason = RunStatus.FAILED, stopped()
+    if reason is not None:
+        status, sentence = RunStatus.INTERRUPTED, f"{reason}; {sentence} before it was saved; run it again to go on"
+    for run_id in list(waiting):
+        tell(event_to_json(bury(Store(place.store), run_id, status, sentence)))
 
 
 def _run(job: dict[str, Any], place: Place, tell: Say, stopped: Callable[[], str | None]) -> str:
@@ -163,7 +154,7 @@ def _cores() -> list[int]:
 
 
 def _free_port() -> int:
-    """Free now; whoever takes it before the first process does costs one restart."""
+    """Free now; whoever takes it before the first process does costs one try."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

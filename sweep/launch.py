@@ -1,4 +1,4 @@
-"""One phase of a sweep through a launcher: trunks first, each branch as soon as its trunk has handed it its state."""
+"""One phase of a sweep through a launcher: where each run is to be executed, and what is shown meanwhile."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from results.store import Store
 from sweep.bundle import bundled, pack_limit
 from sweep.config import SweepSettings
 from sweep.data.corpus import Corpus
-from sweep.execute import Finished, Forked
-from sweep.launchers.local import LocalLauncher
-from sweep.memory import device_memory
+from sweep.events import Finished
+from sweep.flow import Flow
+from sweep.launchers.launcher import Job, Launcher
+from sweep.launchers.settings import launcher_module
+from sweep.layout import Layout
 from sweep.place import Place, Work
 from sweep.progress import SweepProgress
 from sweep.smallest import smallest_layout
 from sweep.spec import RunSpec
 from sweep.trunks import with_trunks
-
-POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -34,60 +34,70 @@ class Phase:
     runs: int  # how many it has in all, those in the store too
 
 
-def launcher_for(settings: SweepSettings, store: Store, runs: int) -> LocalLauncher:
+def launcher_for(settings: SweepSettings, store: Store, runs: int) -> Launcher:
     """As many devices a run as the mesh asks for, at least one a process."""
     mesh = settings.mesh
     asked = [size for size in (mesh.data, mesh.fsdp, mesh.tensor) if size is not None]
-    devices = max(math.prod(asked), settings.processes) if asked or settings.processes > 1 else None
-    return LocalLauncher(store.path / "logs", settings.workers, devices, runs)
+    processes = settings.launcher.processes
+    devices = max(math.prod(asked), processes) if asked or processes > 1 else None
+    return launcher_module(settings.launcher.name).make(settings.launcher, store, devices, runs)
 
 
-def train(console: Console, store: Store, settings: SweepSettings, corpus: Corpus, phase: Phase) -> int:
-    """Runs what is missing; returns how many ended."""
-    if not phase.missing:
-        return 0
-    launcher = launcher_for(settings, store, phase.runs)
+def layout_of(spec: RunSpec, settings: SweepSettings, launcher: Launcher) -> Layout:
+    """On the devices that the launcher gives a run of this size. Raises InputError where it fits on none."""
     backend = "gpu" if launcher.accelerated else "cpu"
-    memory = device_memory(settings.mesh.memory, backend, launcher.slots * launcher.devices)
+    memory = launcher.device_bytes(spec, settings.mesh.memory)
+    return smallest_layout(spec, settings.mesh, launcher.devices_of(spec), memory, backend)
+
+
+def train(
+    console: Console, store: Store, settings: SweepSettings, corpus: Corpus, phase: Phase
+) -> dict[str, Finished] | None:
+    """Runs what is missing; what became of each. None where the jobs were handed over and nobody waits for them."""
+    if not phase.missing:
+        return {}
+    launcher = launcher_for(settings, store, phase.runs)
 
     def place_of(spec: RunSpec) -> Place:
         return Place(
-            store=str(store.path),
-            corpus=str(corpus.folder),
+            store=str(store.path.absolute()),
+            corpus=str(corpus.folder.absolute()),
             sweep=settings.name,
             role=phase.role,
-            launcher="local",
-            checkpoint_seconds=settings.checkpoint_seconds,
-            layout=smallest_layout(spec, settings.mesh, launcher.devices, memory, backend),
-            processes=settings.processes,
-            restarts=settings.restarts,
+            launcher=settings.launcher.name,
+            checkpoint_seconds=settings.launcher.checkpoint_seconds,
+            layout=layout_of(spec, settings, launcher),
+            processes=launcher.processes_of(spec),
             evaluations=settings.evaluations,
             tasks=settings.tasks,
             questions=settings.questions,
             evaluation_cost=settings.evaluation_cost,
         )
 
-    def submit(works: Sequence[Work]) -> None:
-        launcher.submit(bundled(works, place_of, limit_of))
-
     def limit_of(spec: RunSpec) -> int:
-        return pack_limit(spec, settings.pack, launcher.accelerated)
+        return pack_limit(spec, settings.launcher.pack, launcher.accelerated)
 
-    works = with_trunks(phase.missing)
-    # A branch waits until its trunk hands it its state, or has ended without doing so.
-    waiting = {spec.run_id: spec for work in works for _, specs in work.forks for spec in specs}
-    branches = {work.spec.run_id: [spec.run_id for _, specs in work.forks for spec in specs] for work in works}
-    ended: set[str] = set()
+    def jobs_of(works: Sequence[Work], place: Place) -> list[Job]:
+        return bundled(works, lambda spec: place, limit_of)
+
     specs = {spec.run_id: spec for spec in phase.missing}
     with SweepProgress(console, specs, phase.label) as display, launcher:
-        submit(works)
-        while len(ended) < len(specs):
-            events = launcher.poll(POLL_SECONDS)
-            display.update(events)
-            ready = [event.run_id for event in events if isinstance(event, Forked)]
-            for event in events:
-                if isinstance(event, Finished):
-                    ended.add(event.run_id)
-                    ready += branches.get(event.run_id, [])
-            submit([Work(waiting.pop(run_id)) for run_id in ready if run_id in waiting])
-    return len(ended)
+        under_way = launcher.adopt(set(specs))
+        if under_way:
+            console.print(f"{len(under_way)} of {len(specs)} runs are under way already: they are followed")
+        new, old = (
+            bundled(
+                with_trunks([spec for spec in phase.missing if (spec.run_id in under_way) == mine]), place_of, limit
+            )
+            for mine, limit in ((False, limit_of), (True, lambda spec: 1))
+        )
+        flow = Flow(launcher, new, settings.launcher.restarts, jobs_of, display.update, old)
+        if not launcher.follows:
+            flow.start()
+            console.print(launcher.leave(), highlight=False, markup=False)
+            return None
+        try:
+            return flow.run()
+        except KeyboardInterrupt:
+            console.print(f"stopped: {launcher.leave()}", highlight=False, markup=False)
+            raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -51,6 +52,16 @@ class Layout:
                 f"optimiser.batch_sequences is {batch_sequences} with mesh.data {self.data} x mesh.fsdp {self.fsdp} x "
                 f"mesh.accumulation {self.accumulation}; allowed are multiples of {parts}"
             )
+
+    def halved(self, batch_sequences: int) -> Layout:
+        """With micro-batches half as large. Raises InputError where they hold one sequence a part already."""
+        parts = 2 * self.accumulation * self.batch_parts
+        if batch_sequences % parts:
+            raise InputError(
+                f"its {batch_sequences} sequences a step cannot be cut into micro-batches smaller than those of "
+                f"mesh.accumulation {self.accumulation}; choose more devices, mesh.remat=block or a smaller model"
+            )
+        return dataclasses.replace(self, accumulation=2 * self.accumulation)
 
     def mesh(self) -> Mesh | None:
         """The first devices, in JAX's order; None for one device. Raises InputError where there are too few."""

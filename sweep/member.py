@@ -17,7 +17,9 @@ from fitting.chips import peak_flops
 from results.measurement import Measurement
 from results.record import RunRecord, RunStatus
 from results.store import Store
+from sweep.agreement import first_says
 from sweep.checkpoint import Checkpoints, Progressed
+from sweep.claim import claim
 from sweep.data.corpus import Corpus
 from sweep.evaluation import steps_between
 from sweep.place import Place, Work
@@ -74,6 +76,9 @@ class Member:
         """The saved state, or `like` where nothing was saved. A run that starts from another's state says so."""
         restored = self.checkpoints.restore(like)
         state = like
+        if self.checkpoints.damaged:
+            told = "; ".join([self.record.sentence, *self.checkpoints.damaged])
+            self.record = self.record.replace(sentence=told[:500])
         if restored is not None:
             self.at, state = restored
         self.record = self.record.replace(
@@ -146,13 +151,17 @@ class Member:
         branches = self.forks.pop(self.at.step, ())
         for branch in branches:
             folder = Checkpoints(self.store.checkpoint_folder(branch.run_id))
-            if folder.reached(self.at.step):
-                continue  # an earlier attempt at this run parted here, and the branch may be under way
-            shared = dataclasses.replace(
-                self.at, seconds=0.0, timed_steps=0, trunk=self.spec.run_id, branch_step=self.at.step
-            )
-            folder.save(shared, state)
-            folder.close()
+            mine = claim(self.store.path / "claims", branch.run_id) if self.writes else None
+            if first_says(self.writes and mine is None):
+                continue  # another process trains the branch already, from its own beginning
+            if not folder.reached(self.at.step):  # else an earlier attempt at this run parted here
+                shared = dataclasses.replace(
+                    self.at, seconds=0.0, timed_steps=0, trunk=self.spec.run_id, branch_step=self.at.step
+                )
+                folder.save(shared, state)
+                folder.close()
+            if mine is not None:
+                mine.release()
         return [branch.run_id for branch in branches]
 
     def write_rows(self) -> None:

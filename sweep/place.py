@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +23,6 @@ class Place:
     checkpoint_seconds: float
     layout: Layout = field(default_factory=Layout)
     processes: int = 1  # that work on it together
-    restarts: int = 2  # when one of several processes dies
     evaluations: int = 1  # of one run: the last at its end, the others at a half, a quarter, … of it
     tasks: tuple[str, ...] = ()  # bundled ones by name, "bundled" for all of them, or JSONL files
     questions: int = 100  # of each bundled task
@@ -38,6 +39,11 @@ class Work:
     @property
     def flops(self) -> float:
         return self.spec.flops
+
+
+def job_to_json(works: Sequence[Work], place: Place) -> dict[str, Any]:
+    """What a worker reads: {"works": […], "place": {…}}."""
+    return {"works": [work_to_json(work) for work in works], "place": dataclasses.asdict(place)}
 
 
 def work_to_json(work: Work) -> dict:

@@ -10,8 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from results.record import RunStatus
-from sweep.execute import Finished, Progress
-from sweep.launchers.launcher import Event, Started
+from sweep.events import Elsewhere, Event, Finished, Progress, Retried, Started
 from sweep.spec import RunSpec
 
 PLAIN_SECONDS = 15.0  # between two plain progress lines
@@ -45,6 +44,12 @@ class SweepProgress:
             elif isinstance(event, Progress):
                 self._resumed_at.setdefault(event.run_id, 0 if event.step <= 256 else event.step)
                 self._running[event.run_id] = event
+            elif isinstance(event, (Retried, Elsewhere)):
+                self._running.pop(event.run_id, None)
+                if isinstance(event, Retried):
+                    self._console.print(
+                        f"{self._name(event.run_id)}: {event.sentence}", highlight=False, markup=False
+                    )
             elif isinstance(event, Finished):
                 self._running.pop(event.run_id, None)
                 self._ended[event.run_id] = event.status

@@ -64,7 +64,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     seconds = estimated_seconds(specs, records)
     seconds += estimated_seconds([target], records, len(available_cores())) if target else []
     slots = launch.launcher_for(settings, store, len(specs)).slots
-    print_plan(console, specs, target, held, seconds, slots, settings.price)
+    print_plan(console, specs, target, held, seconds, slots, settings.launcher.price)
     if runs.for_a_law:
         print_lint(console, specs)
     if settings.dry_run:
@@ -72,23 +72,22 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
         return []
     keep_vocabulary(store, corpus)
     use_compile_cache()  # for the fits of this process
-    try:
-        grid = launch.Phase("grid", "fit", [spec for spec in missing if spec != target], len(specs))
-        finished = launch.train(console, store, settings, corpus, grid)
-        sealed = None
-        if target is not None:
-            sealed = _forecast_target(console, store, settings, corpus, specs, target, missing)
-            last = launch.Phase("target", "target", [target] if target in missing else [], 1)
-            finished += launch.train(console, store, settings, corpus, last)
-    except KeyboardInterrupt:
-        console.print("stopped: what is done is in the store; the same command carries on")
-        raise
+    grid = launch.Phase("grid", "fit", [spec for spec in missing if spec != target], len(specs))
+    finished = launch.train(console, store, settings, corpus, grid)
+    sealed = None
+    if target is not None and finished is not None:
+        sealed = _forecast_target(console, store, settings, corpus, specs, target, missing)
+        last = launch.Phase("target", "target", [target] if target in missing else [], 1)
+        of_target = launch.train(console, store, settings, corpus, last)
+        finished = None if of_target is None else {**finished, **of_target}
+    if finished is None:
+        return []  # handed over: the same command reports once they are done
     outcome = [record for spec in everything if (record := store.read(spec.run_id))]
-    _report(console, store, settings, outcome, specs, sealed, began, finished)
-    failed = [record for record in outcome if record.status == RunStatus.FAILED]
+    _report(console, store, settings, outcome, specs, sealed, began, len(finished))
+    failed = [event for event in finished.values() if event.status == RunStatus.FAILED]
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(outcome)} runs failed, the others are in the store; first: {failed[0].run_id}: "
+            f"{len(failed)} of {len(everything)} runs failed, the others are in the store; first: {failed[0].run_id}: "
             f"{failed[0].sentence}. Correct the cause and run the same command again"
         )
     return outcome

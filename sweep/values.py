@@ -12,7 +12,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-MAPPINGS = ("design.axes", "design.target", "data.path", "data.mixture", "data.curriculum")  # leaves, not groups
+MAPPINGS = (  # leaves, not groups
+    *("design.axes", "design.target", "data.path", "data.mixture", "data.curriculum"),
+    *("launcher.tiers", "launcher.sbatch", "launcher.resources"),
+)
 UNSET = "???"  # what OmegaConf calls a value that must be given
 
 

@@ -1,13 +1,12 @@
 """python -m sweep.worker: executes one job after another, handed over as JSON lines; keeps JAX warm in between.
 
-Standard input: {"works": […], "place": {…}} a line. Standard output, a line each: {"progress": {…}}, {"forked": {…}}
-and {"finished": {…}}, the fields of the events of sweep.execute. Whatever else prints goes to standard error. When the
-launcher is gone, the runs are checkpointed and the worker ends. A job for several processes goes to sweep.group.
+Standard input: {"works": […], "place": {…}} a line. Standard output: the events of sweep/events.py, one a line; what
+else prints goes to standard error. When the launcher is gone, the runs are checkpointed and the worker ends. A job for
+several processes goes to sweep.group.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from fitting.cache import use_compile_cache
 # LLVM keeps to 256-bit vectors on CPUs with 512-bit ones unless told otherwise: 1.01-1.02x of a training step.
 CPU_FLAGS = "--xla_cpu_prefer_vector_width=512"
 LAUNCHER_GONE = "the launcher is gone"
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)  # Slurm warns of a preemption with the last
 
 
 class Stop:
@@ -49,7 +49,9 @@ class Channel:
             self._stop.reason = self._stop.reason or LAUNCHER_GONE
 
     def report(self, event: Any) -> None:
-        self.say({type(event).__name__.lower(): dataclasses.asdict(event)})
+        from sweep.events import event_to_json
+
+        self.say(event_to_json(event))
 
 
 def keep_to_own_cores() -> None:
@@ -61,11 +63,16 @@ def keep_to_own_cores() -> None:
 def main() -> None:
     stop = Stop()
     channel = Channel(stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop.on_signal)
     keep_to_own_cores()
     use_compile_cache()
 
+    from fitting.errors import InputError
+    from results.record import RunStatus
+    from results.store import Store
+    from sweep.deaths import bury
+    from sweep.events import Cause
     from sweep.execute import execute_together
     from sweep.group import execute_in_group
     from sweep.place import place_from_json, work_from_json
@@ -75,12 +82,16 @@ def main() -> None:
         if not line:
             break
         job = json.loads(line)
-        place = place_from_json(job["place"])
-        if place.processes > 1:
-            execute_in_group(job, channel.say, stop)
-        else:
-            works = [work_from_json(work) for work in job["works"]]
-            execute_together(works, place, report=channel.report, stopped=stop)
+        place, works = place_from_json(job["place"]), [work_from_json(work) for work in job["works"]]
+        try:
+            if place.processes > 1:
+                execute_in_group(job, channel.say, stop)
+            else:
+                execute_together(works, place, report=channel.report, stopped=stop)
+        except InputError as error:  # nothing could be begun: the text is gone or has changed
+            store = Store(place.store)
+            for work in works:
+                channel.report(bury(store, work.spec.run_id, RunStatus.FAILED, str(error), Cause.RAISED))
 
 
 if __name__ == "__main__":

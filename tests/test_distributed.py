@@ -27,7 +27,9 @@ from sweep.data.corpus import Corpus
 from sweep.data.prepare import prepare
 from sweep.data.settings import DataSettings
 from sweep.deaths import how_it_ended
-from sweep.execute import Finished, execute
+from sweep.events import Finished
+from sweep.execute import execute
+from sweep.flow import Flow
 from sweep.group import execute_in_group, share_of_machine
 from sweep.launchers.launcher import Job
 from sweep.launchers.local import LocalLauncher
@@ -80,7 +82,7 @@ def make_spec(corpus: Corpus, steps: int = STEPS, **changes) -> RunSpec:
 
 
 def make_place(corpus: Corpus, store: Path, layout: Layout | None = None, **changes) -> Place:
-    place = Place(str(store), str(corpus.folder), "test", "fit", "test", 1e9, layout or Layout(), restarts=0)
+    place = Place(str(store), str(corpus.folder), "test", "fit", "test", 1e9, layout or Layout())
     return dataclasses.replace(place, **changes)
 
 
@@ -230,12 +232,12 @@ def test_a_checkpoint_moves_from_one_device_to_four_and_on_to_two_processes(corp
 @linux
 @pytest.mark.slow
 def test_a_group_survives_a_death_and_says_of_too_many(corpus, tmp_path):
-    """One process killed: all start anew. The first, which serves as coordinator, killed next: failed, as restarts=1
-    allows no more. The same job again ends at the bits of a run that nobody touched."""
+    """One process killed: the run is tried again. The first, which serves as coordinator, killed next: failed, as one
+    restart allows no more. The same job again ends at the bits of a run that nobody touched."""
     spec = make_spec(corpus, steps=7 * STEPS_PER_DISPATCH)
     shape = {"layout": Layout(data=2), "processes": 2}
     untouched = make_place(corpus, tmp_path / "untouched", **shape)
-    place = make_place(corpus, tmp_path / "killed", restarts=1, checkpoint_seconds=0.0, **shape)
+    place = make_place(corpus, tmp_path / "killed", checkpoint_seconds=0.0, **shape)
 
     with LocalLauncher(tmp_path / "logs", workers=1) as launcher:
         assert [end.status for end in ends(launcher, spec, untouched)] == [RunStatus.DONE]
@@ -252,12 +254,11 @@ def test_a_group_survives_a_death_and_says_of_too_many(corpus, tmp_path):
                 killed_at.append(saved)
                 os.kill(record.pid if len(killed_at) == 2 else youngest_sibling(record.pid), signal.SIGKILL)
 
-        assert [end.status for end in ends(launcher, spec, place, kill)] == [RunStatus.FAILED]
+        assert [end.status for end in ends(launcher, spec, place, kill, restarts=1)] == [RunStatus.FAILED]
         assert len(killed_at) == 2
         failed = Store(place.store).read(spec.run_id)
         assert (failed.status, failed.attempt) == (RunStatus.FAILED, 2)
         assert "process 0 of 2 ended (killed by SIGKILL)" in failed.sentence
-        assert "launcher.restarts=1" in failed.sentence
         assert [end.status for end in ends(launcher, spec, place)] == [RunStatus.DONE]
     done, expected = (Store(where.store).read(spec.run_id) for where in (place, untouched))
     assert (done.attempt, done.loss) == (3, expected.loss)
@@ -268,14 +269,14 @@ def test_a_group_survives_a_death_and_says_of_too_many(corpus, tmp_path):
         assert mine["step"][mine["attempt"] == attempt].min() > step
 
 
-def ends(launcher: LocalLauncher, spec: RunSpec, place: Place, meanwhile=lambda: None) -> list[Finished]:
-    launcher.submit([Job((Work(spec),), place)])
-    ended: list[Finished] = []
+def ends(launcher, spec: RunSpec, place: Place, meanwhile=lambda: None, restarts: int = 0) -> list[Finished]:
+    flow = Flow(launcher, [Job((Work(spec),), place)], restarts)
+    flow.start()
     deadline = time.monotonic() + 300
-    while not ended and time.monotonic() < deadline:
-        ended += [event for event in launcher.poll(0.02) if isinstance(event, Finished)]
+    while not flow.ended and time.monotonic() < deadline:
+        flow.step(0.02)
         meanwhile()
-    return ended
+    return list(flow.ended.values())
 
 
 def latest_step(place: Place, spec: RunSpec) -> int:

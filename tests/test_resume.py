@@ -19,7 +19,8 @@ from results.record import RunRecord, RunStatus
 from results.store import Store
 from sweep.checkpoint import Checkpoints, Progressed
 from sweep.data.corpus import Corpus
-from sweep.execute import Finished, execute
+from sweep.events import Finished
+from sweep.execute import execute
 from sweep.launchers.launcher import Job
 from sweep.launchers.local import LocalLauncher
 from sweep.place import Place, Work, work_to_json

@@ -10,7 +10,8 @@ from tiny_runs import ADAMW, byte_corpus, make_spec, place
 from results.record import RunStatus
 from results.store import Store
 from sweep.data.corpus import Corpus
-from sweep.execute import Forked, execute, execute_together
+from sweep.events import Forked
+from sweep.execute import execute, execute_together
 from sweep.place import Work, work_from_json, work_to_json
 from sweep.spec import ScheduleSpec
 from sweep.train import STEPS_PER_DISPATCH

@@ -3,111 +3,140 @@
 from __future__ import annotations
 
 import collections
-import contextlib
-import dataclasses
-import json
 import os
 import selectors
-import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 from results.record import RunStatus
 from results.store import Store
-from sweep.deaths import bury, how_it_ended
-from sweep.execute import Finished, Forked, Progress
-from sweep.launchers.launcher import Event, Job, Launcher, Started
-from sweep.place import work_to_json
+from sweep.deaths import bury
+from sweep.events import Event, Started
+from sweep.launchers.launcher import Job, Launcher
+from sweep.launchers.settings import LauncherSettings
+from sweep.launchers.worker_process import WorkerProcess
+from sweep.memory import device_memory
+from sweep.reader import Reader
+from sweep.spec import RunSpec
 from sweep.worker import CPU_FLAGS
 
-GRACE_SECONDS = 30.0  # to write a checkpoint when asked to stop
-
-
-@dataclasses.dataclass
-class _Worker:
-    process: subprocess.Popen
-    stderr: Path
-    cores: tuple[int, ...]
-    job: Job | None = None
-    unfinished: set[str] = dataclasses.field(default_factory=set)  # runs of the job
-    pending: bytes = b""
+HANG_MINUTES = 30.0  # a compilation and an evaluation say nothing for minutes; assumption
 
 
 class LocalLauncher(Launcher):
-    """Workers live for many jobs, so that each pays for starting JAX once."""
+    """Jobs wait in one queue, the dearest first, for the next worker that is free."""
 
-    def __init__(self, logs: Path, workers: int | None = None, devices: int | None = None, runs: int = 1):
+    takes_branches = False
+
+    def __init__(
+        self,
+        logs: Path,
+        workers: int | None = None,
+        devices: int | None = None,
+        runs: int = 1,
+        hang_minutes: float = HANG_MINUTES,
+        in_order: bool = False,
+        processes: int = 1,
+    ):
         """`devices` that a run needs; None: one accelerator, or the CPU's cores shared among `runs`.
 
         `runs` is how many the sweep has in all, not how many are left: so the same command spreads a run the same way
-        every time, and its result has the same bits.
+        every time, and its result has the same bits. in_order: jobs are taken as they came, not the dearest first.
         """
-        self._logs = logs
+        self._in_order, self._processes = in_order, processes
+        self._logs, self._hang_seconds = logs, 60 * hang_minutes
         self._cores = available_cores()
         self._accelerators = accelerator_count()
-        self._wanted = workers or max(1, (self._accelerators or len(self._cores)) // (devices or 1))
+        self.slots = workers or max(1, (self._accelerators or len(self._cores)) // (devices or 1))
         if devices is None:
-            devices = 1 if self._accelerators else max(1, len(self._cores) // min(self._wanted, runs))
+            devices = 1 if self._accelerators else max(1, len(self._cores) // min(self.slots, runs))
         self.devices = devices
+        self.accelerated = self._accelerators > 0
         self._queue: collections.deque[Job] = collections.deque()
-        self._workers: list[_Worker] = []
+        self._workers: dict[int, WorkerProcess] = {}  # by place among the slots, which tells its cores or accelerators
         self._selector = selectors.DefaultSelector()
+        self._stderr: dict[str, list[Path]] = {}
         self._serial = 0
 
-    @property
-    def slots(self) -> int:
-        return self._wanted
+    def devices_of(self, spec: RunSpec) -> int:
+        return self.devices
 
-    @property
-    def accelerated(self) -> bool:
-        return self._accelerators > 0
+    def processes_of(self, spec: RunSpec) -> int:
+        return self._processes
+
+    def device_bytes(self, spec: RunSpec, given: float | None) -> float | None:
+        return device_memory(given, "gpu" if self.accelerated else "cpu", self.slots * self.devices)
 
     def submit(self, jobs: list[Job]) -> None:
-        self._queue = collections.deque(sorted([*self._queue, *jobs], key=lambda job: -job.flops))
+        queue = [*self._queue, *jobs]
+        self._queue = collections.deque(queue if self._in_order else sorted(queue, key=lambda job: -job.flops))
 
     def poll(self, seconds: float) -> list[Event]:
         events: list[Event] = self._assign()
+        if not self._workers:
+            time.sleep(seconds)
         for key, _ in self._selector.select(timeout=seconds):
             events += self._read(key.data)
+        for worker in self._workers.values():
+            worker.kill_if_silent(self._hang_seconds)
         return events
 
     def cancel(self) -> None:
+        """A second Ctrl-C while it waits ends the workers at once; their runs go on from their last checkpoints."""
         self._queue.clear()
-        for worker in self._workers:
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.send_signal(signal.SIGTERM)
-        self._dismiss()
+        workers, self._workers = list(self._workers.values()), {}
+        for worker in workers:
+            worker.ask_to_stop()
+        try:
+            for worker in workers:
+                self._selector.unregister(worker.messages)
+                worker.close()
+                self._give_up(worker, worker.wait(), "it did not stop in time")
+        except KeyboardInterrupt:
+            for worker in workers:
+                worker.kill()
+            for worker in workers:
+                worker.wait()
+                self._give_up(worker, worker.job.run_ids if worker.job else [], "interrupted twice")
+            raise
+
+    def leave(self) -> str:
+        self.cancel()
+        return "what is done is in the store; the same command carries on"
+
+    def logs(self, run_id: str) -> list[Path]:
+        return self._stderr.get(run_id, [])
+
+    def adopt(self, run_ids: set[str]) -> set[str]:
+        """None: workers end with their launcher."""
+        return set()
 
     # -- workers
 
     def _assign(self) -> list[Event]:
         events: list[Event] = []
-        idle = [worker for worker in self._workers if worker.job is None]
-        while self._queue and not idle and len(self._workers) < self._wanted:
-            wanted = min(self._wanted, len(self._workers) + len(self._queue))
-            idle.append(self._start(len(self._workers), wanted))
+        idle = [worker for worker in self._workers.values() if worker.job is None]
+        free = [index for index in range(self.slots) if index not in self._workers]
+        wanted = min(self.slots, len(self._workers) - len(idle) + len(self._queue))
+        while len(idle) < len(self._queue) and free:
+            idle.append(self._start(free.pop(0), wanted))
         for worker in idle:
             if not self._queue:
                 break
             job = self._queue.popleft()
-            worker.job, worker.unfinished = job, set(job.run_ids)
-            line = json.dumps({"works": [work_to_json(w) for w in job.works], "place": dataclasses.asdict(job.place)})
-            try:
-                assert worker.process.stdin is not None
-                worker.process.stdin.write(line.encode() + b"\n")
-                worker.process.stdin.flush()
-            except BrokenPipeError:
-                continue  # it died while idle; its end of file is read next and the job marked
-            events += [Started(run_id) for run_id in job.run_ids]
+            worker.take(job)
+            for run_id in job.run_ids:
+                self._stderr.setdefault(run_id, []).append(worker.stderr)
+                events.append(Started(run_id))
         return events
 
-    def _start(self, index: int, wanted: int) -> _Worker:
+    def _start(self, index: int, wanted: int) -> WorkerProcess:
         environment = dict(os.environ)
         cores = tuple(self._cores[index % len(self._cores) :: wanted]) or (self._cores[index % len(self._cores)],)
         if self._accelerators:
             mine = [(index * self.devices + i) % self._accelerators for i in range(self.devices)]
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine))
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(_visible_accelerators()[i] for i in mine)
         else:
             # One device a core: a batch spread over single-threaded devices is faster than XLA's own threads.
             flags = [
@@ -118,75 +147,42 @@ class LocalLauncher(Launcher):
             environment["XLA_FLAGS"] = " ".join(filter(None, flags))
             if sys.platform == "linux":
                 environment["ISOFLOP_CORES"] = ",".join(map(str, cores))
-        self._logs.mkdir(parents=True, exist_ok=True)
         self._serial += 1
-        stderr = self._logs / f"worker-{os.getpid()}-{self._serial}.log"
-        with stderr.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "sweep.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                start_new_session=True,  # Ctrl-C reaches the launcher only, which asks the workers to stop
-            )
-        worker = _Worker(process, stderr, cores)
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        self._selector.register(process.stdout, selectors.EVENT_READ, worker)
-        self._workers.append(worker)
+        worker = WorkerProcess(environment, self._logs / f"worker-{os.getpid()}-{self._serial}.log")
+        self._selector.register(worker.messages, selectors.EVENT_READ, index)
+        self._workers[index] = worker
         return worker
 
-    def _read(self, worker: _Worker) -> list[Event]:
-        assert worker.process.stdout is not None
-        data = worker.process.stdout.read()
-        if data is None:
-            return []
-        if data == b"":
-            return self._buried(worker)
-        *lines, worker.pending = (worker.pending + data).split(b"\n")
-        events: list[Event] = []
-        for line in lines:
-            message = json.loads(line)
-            if "progress" in message:
-                events.append(Progress(**message["progress"]))
-            elif "forked" in message:
-                events.append(Forked(**message["forked"]))
-            else:
-                finished = Finished(**message["finished"])
-                worker.unfinished.discard(finished.run_id)
-                if not worker.unfinished:
-                    worker.job = None
-                events.append(finished)
+    def _read(self, index: int) -> list[Event]:
+        worker = self._workers[index]
+        events = worker.read()
+        if events is None:
+            self._selector.unregister(worker.messages)
+            del self._workers[index]
+            return worker.bury()
         return events
 
-    def _buried(self, worker: _Worker) -> list[Event]:
-        """A worker is gone. If it held a job, that job failed, and the record says how."""
-        self._forget(worker)
-        code = worker.process.wait()
-        if worker.job is None:
-            return []
-        sentence = f"worker process ended {how_it_ended(code, worker.stderr)}"
-        store = Store(worker.job.place.store)
-        return [bury(store, run_id, RunStatus.FAILED, sentence) for run_id in sorted(worker.unfinished)]
+    def _give_up(self, worker: WorkerProcess, run_ids: list[str], why: str) -> None:
+        """Runs of a worker that had to be killed: interrupted, not failed."""
+        if worker.job is not None:
+            store = Store(worker.job.place.store)
+            for run_id in run_ids:
+                bury(store, run_id, RunStatus.INTERRUPTED, f"{why}; run it again to go on from its last checkpoint")
 
-    def _forget(self, worker: _Worker) -> None:
-        self._workers.remove(worker)
-        assert worker.process.stdout is not None
-        assert worker.process.stdin is not None
-        self._selector.unregister(worker.process.stdout)
-        worker.process.stdout.close()
-        with contextlib.suppress(BrokenPipeError):
-            worker.process.stdin.close()
 
-    def _dismiss(self) -> None:
-        for worker in list(self._workers):
-            self._forget(worker)  # closing its input ends it after the job at hand
-            try:
-                worker.process.wait(timeout=GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+def read_settings(read: Reader) -> None:
+    """Nothing beyond what all share."""
+
+
+def make(settings: LauncherSettings, store: Store, devices: int | None, runs: int) -> LocalLauncher:
+    return LocalLauncher(
+        store.path / "logs",
+        settings.workers,
+        devices,
+        runs,
+        hang_minutes=settings.hang_minutes,
+        processes=settings.processes,
+    )
 
 
 def available_cores() -> list[int]:
@@ -197,10 +193,15 @@ def available_cores() -> list[int]:
 
 
 def accelerator_count() -> int:
-    """NVIDIA devices that this process may use, counted without starting a runtime."""
+    """Accelerators that this process may use, counted without starting a runtime."""
+    return len(_visible_accelerators())
+
+
+def _visible_accelerators() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES calls them: numbers, or the names that a scheduler gave."""
     if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
-        return 0
+        return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([name for name in visible.split(",") if name.strip()])
-    return len([path for path in Path("/dev").glob("nvidia[0-9]*")])
+        return [name.strip() for name in visible.split(",") if name.strip()]
+    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))

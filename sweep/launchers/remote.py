@@ -1,0 +1,136 @@
+"""python -m sweep.launchers.remote TICKET: executes what a ticket holds, on the machine that a cluster gave for it.
+
+On one node it is the local launcher with one worker and the loop of every sweep (sweep/flow.py): trunks before their
+branches, a died or silent worker is replaced, and only what it had not finished is lost. On several nodes every task
+of the job runs this, and each starts one process of sweep.process; the first tells what happens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from results.record import RunStatus
+from results.store import Store
+from sweep.deaths import bury, how_it_ended, is_about_memory
+from sweep.events import Cause, Elsewhere, Event, Finished, event_from_json
+from sweep.flow import Flow
+from sweep.launchers.launcher import Job
+from sweep.launchers.local import LocalLauncher
+from sweep.launchers.ticket import EventLog, Ticket, read_ticket
+from sweep.launchers.worker_process import GRACE_SECONDS
+from sweep.place import Work, job_to_json
+
+RANKS = ("SLURM_PROCID", "JAX_PROCESS_ID", "JOB_COMPLETION_INDEX", "TPU_WORKER_ID")  # Slurm, by hand, Kubernetes, TPU
+
+
+class Remote:
+    """One job of a cluster."""
+
+    def __init__(self, file: Path):
+        self._ticket: Ticket = read_ticket(file)
+        self._events = EventLog(file.with_suffix(".events"))
+        self._logs = Path(self._ticket.jobs[0].place.store) / "logs" / self._ticket.name
+        self._launcher: LocalLauncher | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+
+    def run(self) -> None:
+        """Until every run of the ticket has ended."""
+        if self._ticket.resources.nodes > 1:
+            self._run_across_nodes()
+        else:
+            self._run_here()
+
+    def stop(self) -> None:
+        """Saves what is under way: the job is to make way, and will be started again."""
+        self._stopping = True
+        if self._launcher is not None:
+            self._launcher.cancel()
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+    def _run_here(self) -> None:
+        ticket = self._ticket
+        launcher = LocalLauncher(
+            self._logs, workers=1, devices=ticket.resources.devices, hang_minutes=ticket.hang_minutes, in_order=True
+        )
+        with launcher:
+            self._launcher = launcher
+            Flow(launcher, ticket.jobs, ticket.restarts, tell=self._tell).run()
+
+    def _tell(self, events: list[Event]) -> None:
+        """What is only put off is not told: the run goes on when the job does."""
+        self._events.append([event for event in events if not self._is_put_off(event)])
+
+    def _is_put_off(self, event: Event) -> bool:
+        put_off = isinstance(event, Finished) and event.status == RunStatus.INTERRUPTED
+        return self._stopping or put_off or isinstance(event, Elsewhere)
+
+    # -- several nodes
+
+    def _run_across_nodes(self) -> None:
+        rank = next((int(os.environ[name]) for name in RANKS if os.environ.get(name, "").isdigit()), 0)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        stderr = self._logs / f"process-{rank}-{os.getpid()}.log"
+        lines = [json.dumps(job_to_json(job.works, job.place)) for job in _with_branches(self._ticket)]
+        with stderr.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sweep.process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None
+        self._process.stdin.write("".join(line + "\n" for line in lines).encode())
+        self._process.stdin.close()
+        unfinished = set(self._ticket.run_ids)
+        for line in self._process.stdout or ():
+            event = event_from_json(json.loads(line))
+            if isinstance(event, Finished):
+                unfinished.discard(event.run_id)
+            self._tell([event])
+        code = self._process.wait()
+        if self._stopping:
+            return
+        if rank == 0 and unfinished:
+            sentence = f"process {rank} ended {how_it_ended(code, stderr)}"
+            cause = Cause.MEMORY if is_about_memory(sentence) else Cause.DIED
+            store = Store(self._ticket.jobs[0].place.store)
+            self._tell([bury(store, name, RunStatus.FAILED, sentence, cause) for name in sorted(unfinished)])
+        if code:
+            sys.exit(1)
+
+
+def _with_branches(ticket: Ticket) -> list[Job]:
+    """Every trunk, followed by what parts from it."""
+    jobs = []
+    for job in ticket.jobs:
+        branches = [Work(spec) for work in job.works for _, specs in work.forks for spec in specs]
+        jobs += [job, *(Job((work,), job.place) for work in branches)]
+    return jobs
+
+
+def main() -> None:
+    remote = Remote(Path(sys.argv[1]))
+
+    def stop(number: int, frame: object) -> None:
+        remote.stop()
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    remote.run()
+
+
+if __name__ == "__main__":
+    main()
