@@ -87,7 +87,20 @@ class Member:
             flops_spent=self.spec.flops_of(self.spec.steps - self.at.branch_step),
         )
         self.write_record()
+        if self.at.step:
+            self._remember()
         return state
+
+    def _remember(self) -> None:
+        """What the rows of the curve before this attempt tell: a run that was stopped ends with the same record."""
+        curve = self.store.curve(self.spec.run_id)
+        for loss in curve["loss"][curve["step"] <= self.at.step]:
+            self._take_row(float(loss))
+
+    def _take_row(self, loss: float) -> None:
+        if _is_spike(loss, self.recent):
+            self.spikes += 1
+        self.recent = [*self.recent, loss][-SPIKE_ROWS:]
 
     @property
     def d_tokens(self) -> float:
@@ -120,9 +133,7 @@ class Member:
             code_bytes=self.at.code_bytes + self.corpus.raw_bytes(done.tokens[:fresh, :, 1:]),
         )
         loss = float(np.mean(done.losses))
-        if _is_spike(loss, self.recent):
-            self.spikes += 1
-        self.recent = [*self.recent, loss][-SPIKE_ROWS:]
+        self._take_row(loss)
         if done.seconds:
             self.speed = done.steps * self.spec.batch_tokens / done.seconds
         utilisation = self._utilisation(self.speed)
@@ -149,6 +160,7 @@ class Member:
     def fork(self, state: TrainState) -> list[str]:
         """Hands this state to the runs that part here: each finds it as its own checkpoint. Returns their names."""
         branches = self.forks.pop(self.at.step, ())
+        self.write_rows()  # they are the beginning of the branches' curves
         for branch in branches:
             folder = Checkpoints(self.store.checkpoint_folder(branch.run_id))
             mine = claim(self.store.path / "claims", branch.run_id) if self.writes else None
