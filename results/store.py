@@ -1,36 +1,46 @@
-"""The store: one Parquet file a run, curves in parts, a ledger of sealed forecasts. Rename is the only commit."""
+"""The store: runs, curves, evaluations, sealed forecasts. A folder or a URL; a whole file is the only commit."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
+import functools
+import hashlib
 import re
-import tempfile
-import typing
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fitting.cache import cache_folder
 from fitting.errors import InputError
+from results import carry
+from results.compacted import (
+    LISTINGS,
+    Compacted,
+    Damaged,
+    EvaluationPart,
+    RunPart,
+    compacted_measurements,
+    compacted_runs,
+    damage,
+    newest,
+)
+from results.files import Entry, files_at, local_folder
 from results.measurement import MEASUREMENT_SCHEMA, Measurement
-from results.record import SCHEMA_VERSION, RunRecord, record_fields
+from results.record import RunRecord
+from results.run_file import UNREADABLE, decode_run, encode_run, run_schema
+from results.sealed import Forecast, forecast_of, forecast_text
+
+__all__ = ["CURVE_SCHEMA", "DEFAULT_STORE", "Damaged", "Forecast", "Store", "check_name", "run_schema"]
 
 DEFAULT_STORE = "store"
-_ARROW: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+RUNS, CURVES, EVALUATIONS, FORECASTS = "runs", "curves", "evaluations", "forecasts"
+FILES_A_TASK = 64  # that one thread reads before it asks for more
+FEWEST_FOR_THREADS = 8  # files; starting threads costs as much as reading one
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-def run_schema() -> pa.Schema:
-    """One fixed schema, its version in the metadata."""
-    fields = [pa.field(name, _ARROW[kind]) for name, kind in record_fields().items()]
-    return pa.schema(fields, metadata={"isoflop_schema": str(SCHEMA_VERSION)})
-
 
 CURVE_SCHEMA = pa.schema(
     [
@@ -48,66 +58,93 @@ CURVE_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """A prediction sealed before its run is trained."""
-
-    run_id: str
-    law: str
-    points_sha256: str
-    points: int
-    n_definition: str
-    loss: float
-    low: float
-    high: float
-    level: float
-    span: float  # target FLOPs / largest fitted FLOPs
-    status: str
-    sentence: str
-    sealed_at: float  # seconds since 1970 (UTC)
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A file of the store that cannot be read; it is named and left out, never fatal."""
-
-    path: Path
-    reason: str
-
-
 class Store:
-    """A folder. Every file has one writer and appears by rename, so readers need no locks."""
+    """Every file has one writer and appears whole, so readers need no locks. What was read is remembered until its file
+    is another one."""
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, name: str | Path):
+        self.name = str(name)  # as given: Store(store.name) is the same store
+        self.files = files_at(self.name)
+        self.compacted_runs = Compacted(self.files, "runs", RunPart)
+        self.compacted_evaluations = Compacted(self.files, "evaluations", EvaluationPart)
+        self._known: dict[Entry, RunRecord] = {}
+
+    @property
+    def path(self) -> Path:
+        """The folder. Raises InputError for a store behind a URL, which has none."""
+        folder = local_folder(self.name)
+        if folder is None:
+            raise InputError(f"store {self.name!r} is no folder, which this needs; give a folder")
+        return folder
+
+    @property
+    def local(self) -> Path:
+        """Where lies what cannot lie behind a URL (checkpoints, logs, locks): the folder, else one in the cache."""
+        folder = local_folder(self.name)
+        if folder is not None:
+            return folder
+        return cache_folder() / "stores" / hashlib.sha256(self.name.rstrip("/").encode()).hexdigest()[:16]
+
+    @property
+    def address(self) -> str:
+        """The name for a process that may work in another folder."""
+        folder = local_folder(self.name)
+        return self.name if folder is None else str(folder.absolute())
 
     # -- runs
 
     def write(self, record: RunRecord) -> None:
-        table = pa.Table.from_pylist([dataclasses.asdict(record)], schema=run_schema())
-        self._replace_parquet(self.path / "runs" / f"{record.run_id}.parquet", table)
+        self.files.write(_run_file(check_name("run_id", record.run_id)), encode_run(record))
 
     def read(self, run_id: str) -> RunRecord | None:
-        file = self.path / "runs" / f"{run_id}.parquet"
+        if not _SAFE_NAME.fullmatch(run_id):
+            return None
         try:
-            return _record(pq.read_table(file).to_pylist()[0])
-        except FileNotFoundError:
-            return None
-        except (pa.ArrowException, OSError, IndexError, TypeError):
-            return None
+            return decode_run(self.files.read(_run_file(run_id)))
+        except UNREADABLE:  # not there, or damaged
+            return self._compacted_run(run_id)
 
     def records(self) -> tuple[list[RunRecord], list[Damaged]]:
         """All runs, oldest first, and the files that could not be read."""
-        found, damaged = [], []
-        for file in sorted((self.path / "runs").glob("*.parquet")):
-            if file.name.startswith("."):
-                continue
-            try:
-                found.append(_record(pq.read_table(file).to_pylist()[0]))
-            except (pa.ArrowException, OSError, IndexError, TypeError) as error:
-                first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-                damaged.append(Damaged(file, first_line))
-        return sorted(found, key=lambda record: record.started_at or 0.0), damaged
+        singles, damaged = self.single_runs()
+        records, damaged_parts = compacted_runs(self.compacted_runs.parts())  # after the single files: see `parts`
+        records |= {record.run_id: record for record in singles.values()}
+        return sorted(records.values(), key=lambda record: record.started_at or 0.0), [*damaged, *damaged_parts]
+
+    def single_runs(self) -> tuple[dict[Entry, RunRecord], list[Damaged]]:
+        """Those that have a file of their own, which is newer than what a compacted one says of them."""
+        entries = [entry for entry in self.files.entries(RUNS) if entry.name.endswith(".parquet")]
+        read = dict(self._read_runs([entry for entry in entries if entry not in self._known]))
+        self._known = {entry: self._known[entry] for entry in entries if entry in self._known}
+        self._known |= {entry: one for entry, one in read.items() if isinstance(one, RunRecord)}
+        damaged = [one for one in read.values() if isinstance(one, Damaged)]
+        return dict(sorted(self._known.items(), key=lambda item: _order(*item))), damaged
+
+    def _read_runs(self, entries: Sequence[Entry]) -> list[tuple[Entry, RunRecord | Damaged | None]]:
+        def read(some: Sequence[Entry]) -> list[tuple[Entry, RunRecord | Damaged | None]]:
+            return [(entry, self._read_run(entry)) for entry in some]
+
+        if len(entries) < FEWEST_FOR_THREADS:
+            return read(entries)
+        size = max(1, min(FILES_A_TASK, len(entries) // self.files.threads))
+        tasks = [entries[first : first + size] for first in range(0, len(entries), size)]
+        with ThreadPoolExecutor(self.files.threads) as pool:
+            return [one for task in pool.map(read, tasks) for one in task]
+
+    def _read_run(self, entry: Entry) -> RunRecord | Damaged | None:
+        try:
+            return decode_run(self.files.read(entry.name))
+        except FileNotFoundError:  # compacted since it was listed
+            return None
+        except UNREADABLE as error:
+            return damage(self.files.where(entry.name), error)
+
+    def _compacted_run(self, run_id: str) -> RunRecord | None:
+        holding = [part for part in self.compacted_runs.parts() if isinstance(part, RunPart) and run_id in part.ids]
+        try:
+            return functools.reduce(newest, [part.records[run_id] for part in holding]) if holding else None
+        except UNREADABLE:
+            return None
 
     # -- curves
 
@@ -116,7 +153,7 @@ class Store:
         last = rows[-1]
         name = f"part-{int(last['step']):09d}-{int(last['attempt']):03d}.parquet"
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=CURVE_SCHEMA)
-        self._replace_parquet(self.path / "curves" / run_id / name, table)
+        self.files.write(f"{CURVES}/{check_name('run_id', run_id)}/{name}", parquet_bytes(table))
 
     def curve(self, run_id: str) -> dict[str, np.ndarray]:
         """Columns sorted by step, later attempts counting where they overlap; a branch begins with its trunk's rows."""
@@ -131,12 +168,10 @@ class Store:
 
     def _curve_rows(self, run_id: str) -> dict[int, dict[str, float]]:
         rows: dict[int, dict[str, float]] = {}
-        for file in sorted((self.path / "curves" / run_id).glob("part-*.parquet")):
-            with contextlib.suppress(pa.ArrowException, OSError):
-                for row in pq.read_table(file).to_pylist():
-                    kept = rows.get(row["step"])
-                    if kept is None or kept["attempt"] <= row["attempt"]:
-                        rows[row["step"]] = row
+        for row in self._rows(f"{CURVES}/{run_id}", "part-") if _SAFE_NAME.fullmatch(run_id) else ():
+            kept = rows.get(row["step"])
+            if kept is None or kept["attempt"] <= row["attempt"]:
+                rows[row["step"]] = row
         return rows
 
     # -- evaluations
@@ -145,98 +180,112 @@ class Store:
         """One file an evaluation, named by its step: the same one again replaces it."""
         table = pa.Table.from_pylist([dataclasses.asdict(one) for one in measurements], schema=MEASUREMENT_SCHEMA)
         name = f"step-{measurements[0].step:09d}.parquet"
-        self._replace_parquet(self.path / "evaluations" / run_id / name, table)
+        self.files.write(f"{EVALUATIONS}/{check_name('run_id', run_id)}/{name}", parquet_bytes(table))
 
     def measurements(self, run_id: str) -> list[Measurement]:
-        """Of all evaluations of a run, by step."""
-        found: list[Measurement] = []
-        for file in sorted((self.path / "evaluations" / run_id).glob("step-*.parquet")):
-            with contextlib.suppress(pa.ArrowException, OSError, TypeError):
-                found += [Measurement(**row) for row in pq.read_table(file).to_pylist()]
-        return found
+        """Of all evaluations of a run, by step. A single file says all of its step; of others, compacted ones may."""
+        if not _SAFE_NAME.fullmatch(run_id):
+            return []
+        rows = self._rows(f"{EVALUATIONS}/{run_id}", "step-")
+        single = [Measurement(**row) for row in rows if list(row) == MEASUREMENT_SCHEMA.names]
+        told = {one.step for one in single}
+        compacted = compacted_measurements(self.compacted_evaluations.parts(), run_id)
+        others = [one for one in compacted if one.step not in told]
+        return sorted([*others, *single], key=lambda one: one.step)
 
     # -- forecasts
 
     def seal(self, forecast: Forecast) -> Forecast:
         """Writes the forecast unless one is sealed for this run already; returns the one that counts."""
-        file = self.path / "forecasts" / f"{forecast.run_id}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with self._temporary(file) as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(forecast), indent=2) + "\n")
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, file)  # unlike rename, never replaces: the first seal holds
+        name = f"{FORECASTS}/{check_name('run_id', forecast.run_id)}.json"
+        self.files.write_once(name, forecast_text(forecast).encode())
         sealed = self.forecast(forecast.run_id)
         assert sealed is not None
         return sealed
 
     def forecast(self, run_id: str) -> Forecast | None:
         """The sealed forecast of a run. Raises InputError where its file is damaged: it must not be sealed anew."""
-        file = self.path / "forecasts" / f"{run_id}.json"
+        name = f"{FORECASTS}/{check_name('run_id', run_id)}.json"
         try:
-            return _forecast(json.loads(file.read_text()))
+            return forecast_of(self.files.read(name))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{file} cannot be read ({error}); restore it, or move it away to seal anew") from None
+            where = self.files.where(name)
+            raise InputError(f"{where} cannot be read ({error}); restore it, or move it away to seal anew") from None
 
     def forecasts(self) -> tuple[list[Forecast], list[Damaged]]:
         """All sealed forecasts, oldest first, and the files that could not be read."""
         found, damaged = [], []
-        for file in sorted((self.path / "forecasts").glob("[!.]*.json")):
-            try:
-                found.append(_forecast(json.loads(file.read_text())))
-            except (OSError, ValueError, TypeError) as error:
-                damaged.append(Damaged(file, str(error).splitlines()[0] if str(error) else type(error).__name__))
+        for entry in self.files.entries(FORECASTS):
+            if entry.name.endswith(".json"):
+                try:
+                    found.append(forecast_of(self.files.read(entry.name)))
+                except (OSError, ValueError, TypeError) as error:
+                    damaged.append(damage(self.files.where(entry.name), error))
         return sorted(found, key=lambda forecast: forecast.sealed_at), damaged
 
     # -- the rest
 
     def write_text(self, name: str, text: str) -> Path:
-        """A named text file such as a fit's JSON record, by rename."""
-        file = self.path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with self._temporary(file) as temporary:
-            temporary.write_text(text)
-            os.replace(temporary, file)
-        return file
+        """A named text file such as a fit's JSON record. The path is where it lies in a store that is a folder."""
+        self.files.write(name, text.encode())
+        return self.local / name
+
+    def put_folder(self, name: str, folder: Path) -> None:
+        """Stores a local folder as one tar object, in place of what had this name."""
+        carry.put_folder(self.files, name, folder)
+
+    def get_folder(self, name: str, folder: Path) -> bool:
+        """Brings back what `put_folder` stored, in place of what is there; False where nothing was stored."""
+        return carry.get_folder(self.files, name, folder)
 
     def checkpoint_folder(self, run_id: str) -> Path:
-        return (self.path / "checkpoints" / run_id).absolute()
+        return (self.local / "checkpoints" / check_name("run_id", run_id)).absolute()
 
     def require_writable(self) -> None:
-        """Raises InputError before anything trains if the store cannot be written."""
+        """Raises InputError before anything trains if the store cannot be written, or must not be: a newer version's
+        runs would be trained again and overwritten. What is read for that is remembered for `records`."""
+        probe = f"{RUNS}/.probe-{hashlib.sha256(str(id(self)).encode()).hexdigest()[:8]}"
         try:
-            (self.path / "runs").mkdir(parents=True, exist_ok=True)
-            with self._temporary(self.path / "runs" / "probe"):
-                pass
+            self.files.write(probe, b"")
+            self.files.delete(probe)
         except OSError as error:
             raise InputError(
-                f"store {str(self.path)!r} cannot be written ({error.strerror}); give another with store=FOLDER"
+                f"store {self.name!r} cannot be written ({error.strerror or error}); give another with store=FOLDER"
             ) from None
+        newer = [file for file in self.records()[1] if file.newer]
+        if newer:
+            more = f", and {len(newer) - 1} more files" if len(newer) > 1 else ""
+            raise InputError(f"{newer[0].path} was {newer[0].reason}, or give another store with store=FOLDER{more}")
 
-    def _replace_parquet(self, file: Path, table: pa.Table) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with self._temporary(file) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-            os.replace(temporary, file)
+    def _rows(self, folder: str, prefix: str) -> list[dict]:
+        """Of all readable files of a folder that begin with this, in the order of their names."""
+        for _ in range(LISTINGS):
+            rows: list[dict] = []
+            try:
+                for entry in self.files.entries(folder):
+                    if entry.name.startswith(f"{folder}/{prefix}") and entry.name.endswith(".parquet"):
+                        rows += self._file_rows(entry.name)
+                return rows
+            except FileNotFoundError:  # a compaction has merged it: what it held is in a file that is there now
+                continue
+        return []
 
-    @contextlib.contextmanager
-    def _temporary(self, file: Path) -> Generator[Path]:
-        """A file beside the final one whose name starts with a dot: directory readers skip it."""
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        os.fchmod(handle, 0o666 & ~_umask())  # mkstemp's 0600 would hide a shared store from everybody else
-        os.close(handle)
+    def _file_rows(self, name: str) -> list[dict]:
+        """Raises FileNotFoundError; empty where the file is damaged otherwise."""
         try:
-            yield Path(name)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+            return pq.ParquetFile(pa.BufferReader(self.files.read(name))).read().to_pylist()
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError):
+            return []
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def parquet_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
 
 
 def check_name(field: str, name: str) -> str:
@@ -249,24 +298,10 @@ def check_name(field: str, name: str) -> str:
     return name
 
 
-def _record(row: dict) -> RunRecord:
-    """Unknown columns (a newer version wrote them) are dropped; missing ones take their default.
-
-    Raises TypeError where a column that every run has is missing or empty.
-    """
-    known = record_fields()
-    record = RunRecord(**{name: value for name, value in row.items() if name in known})
-    for field in dataclasses.fields(RunRecord):
-        if getattr(record, field.name) is None and field.default is not None:
-            raise TypeError(f"column {field.name} is empty")
-    return record
+def _order(entry: Entry, record: RunRecord) -> tuple[bool, str]:
+    """A copy under another name comes before the file that `write` would replace."""
+    return entry.stem == record.run_id, entry.name
 
 
-def _forecast(row: dict) -> Forecast:
-    """Raises TypeError where a field is missing, unknown or of another kind."""
-    forecast = Forecast(**row)
-    for name, kind in typing.get_type_hints(Forecast).items():
-        value = getattr(forecast, name)
-        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
-            raise TypeError(f"{name} is {value!r:.60}, not of type {kind.__name__}")
-    return forecast
+def _run_file(run_id: str) -> str:
+    return f"{RUNS}/{run_id}.parquet"
