@@ -14,7 +14,8 @@ _refused: list[Exception] = []
 
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
-def sweep(config: DictConfig) -> None:
+def sweep(config: DictConfig) -> str | None:
+    """What was refused, for the launcher of another process: Hydra hands back what its jobs return."""
     from fitting.errors import InputError
     from models.errors import ArchitectureError
     from sweep.hydra_bridge import single
@@ -23,26 +24,35 @@ def sweep(config: DictConfig) -> None:
         single(config)
     except (InputError, ArchitectureError) as error:
         _refused.append(error)  # raised through Hydra it would get a second line: "Error executing job …"
+        return str(error)
+    return None
 
 
 def main() -> None:
     """One line and exit code 2 for whatever the user can correct; a traceback only for our own mistakes."""
+    from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from fitting.errors import InputError
     from models.errors import ArchitectureError
+    from sweep.flags import answered
+    from sweep.guard import stand_guard
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand errors over instead of printing them
-    # Hydra's parser wants -m before the first override; people type it anywhere.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors over instead of printing them
+    # Hydra's parser wants all flags before the first override, or after the last; people type them anywhere.
+    flags = get_args_parser().parse_intermixed_args()
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument in flags.overrides)
     try:
-        sweep()
+        stand_guard()
+        if not answered(flags):
+            sweep()
     except (InputError, ArchitectureError) as error:
         _refused.append(error)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         _refused.append(ValueError(_one_line(error)))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
