@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from fitting.errors import InputError
 from sweep.config import SweepSettings, run_spec
 from sweep.data.manifest import CorpusInfo
 from sweep.designs.design import design_named
@@ -18,6 +19,10 @@ from sweep.spec import RunSpec
 from sweep.values import Values
 
 Axes = Mapping[str, Sequence[Any]]
+# Settings and groups of them that all runs share: one store, one corpus, one place.
+SHARED = ("name", "store", "report", "dry_run", "design", "launcher", "mesh", "evaluation", "data.source", "data.path")
+SHARED += ("data.held_out_path", "data.tokenizer", "data.vocab_size", "data.separator", "data.column", "data.split")
+SHARED += ("data.domain_column", "data.synthetic_tokens", "data.synthetic_seed")
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,20 @@ def expanded(config: DictConfig, settings: SweepSettings, axes: Axes, corpus: Co
 
     design = design_named(settings.design)
     found = design.points(Reader(values), resolve)
-    along = combinations({**settings.axes, **axes})
+    both = {**settings.axes, **axes}
+    _require_settings_of_runs(both)
+    along = combinations(both)
     specs, left_out = limited([resolve({**point, **more}) for point in found for more in along], settings.limits)
     target = resolve(settings.target) if settings.target is not None else None
     if target is not None:
         specs = [spec for spec in specs if spec.run_id != target.run_id]  # a target is never fitted
     return Expanded(tuple(specs), target, tuple(left_out), design.FOR_A_LAW)
+
+
+def _require_settings_of_runs(axes: Axes) -> None:
+    for key in axes:
+        if key in SHARED or key.split(".")[0] in SHARED:
+            raise InputError(
+                f"{key} is a setting of the whole sweep and cannot be an axis; run once for each value, or add "
+                f"hydra/launcher=basic, which makes each combination a sweep of its own"
+            )

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fitting.errors import InputError
 from sweep.designs.grid import combinations
 
-STOCK_DEFAULT = "basic"  # Hydra's own launcher choice when none was asked for
+HERE = "."  # hydra.sweep.dir where nobody chose one: then nothing is written there
 
 
 def multirun(config: DictConfig, context: HydraContext, launcher: Any, arguments: list[str]) -> Any:
     """Runs the sweep itself, or job by job through a stock Hydra launcher when one was asked for."""
     overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(arguments)
-    axes = {}
-    for override in overrides:
-        if override.is_sweep_override():
-            axes[override.get_key_element()] = _values(override)
+    endless = [
+        override.input_line
+        for override in overrides
+        if override.is_sweep_override() and not override.is_discrete_sweep()
+    ]
+    if endless:
+        raise InputError(f"{endless[0]} has no end; allowed are commas, choice(…), range(…) and glob(…)")
+    axes = [override for override in overrides if override.is_sweep_override()]
+    if config.hydra.sweep.dir != HERE:
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, folder / "multirun.yaml")
     if asked_for_launcher(config):
-        if config.design.name != "grid":
-            raise InputError(
-                f"design={config.design.name} makes its runs itself, and hydra/launcher=… runs one job a combination "
-                f"of commas; leave hydra/launcher out"
-            )
-        fixed = [override.input_line for override in overrides if not override.is_sweep_override()]
-        jobs = [[*fixed, *(f"{key}={value}" for key, value in point.items())] for point in combinations(axes)]
-        return [launcher.launch(jobs, initial_job_idx=0)]
-    groups = [key for key in axes if context.config_loader.get_group_options(key)]
+        fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+        return [_job_by_job(config, context, launcher, fixed, axes)]
+    groups = [key for axis in axes if context.config_loader.get_group_options(key := axis.get_key_element())]
     if groups:
         raise InputError(
             f"{groups[0]} is a group of settings and cannot be an axis; sweep over values such as model.n, or run once "
@@ -41,7 +46,26 @@ def multirun(config: DictConfig, context: HydraContext, launcher: Any, arguments
     OmegaConf.set_struct(plain, True)
     from sweep.sweep import run_sweep
 
-    return run_sweep(plain, axes)
+    return run_sweep(plain, {axis.get_key_element(): _values(axis) for axis in axes})
+
+
+def _job_by_job(
+    config: DictConfig, context: HydraContext, launcher: Any, fixed: list[str], axes: list[Override]
+) -> Sequence[JobReturn]:
+    if config.design.name != "grid":
+        raise InputError(
+            f"design={config.design.name} makes its runs itself, and hydra/launcher=… runs one job a combination "
+            f"of commas; leave hydra/launcher out"
+        )
+    along = {axis.get_key_element(): list(axis.sweep_string_iterator()) for axis in axes}
+    jobs = [[*fixed, *(f"{key}={value}" for key, value in point.items())] for point in combinations(along)]
+    for job in jobs:  # here, where the guard stands (sweep/guard.py), and before any of them is started
+        context.config_loader.load_sweep_config(config, job)
+    done = launcher.launch(jobs, initial_job_idx=0)
+    refused = [value for job in done if (value := job.return_value) is not None]
+    if refused:
+        raise InputError(f"{len(refused)} of {len(jobs)} jobs; the first: {refused[0]}")
+    return done
 
 
 def asked_for_launcher(config: DictConfig) -> bool:
@@ -63,11 +87,14 @@ def single(config: DictConfig) -> None:
     run_sweep(config, {})
 
 
-def _values(override: Override) -> list[Any]:
-    values = [value for value in override.sweep_iterator(transformer=lambda value: value)]
-    return [_plain(value) for value in values]
+def _values(axis: Override) -> list[Any]:
+    return [_plain(value) for value in axis.sweep_iterator(transformer=lambda value: value)]
 
 
 def _plain(value: Any) -> Any:
     """Quoted strings and config-group choices come as objects of Hydra's parser."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
     return value if value is None or isinstance(value, (bool, int, float)) else str(getattr(value, "text", value))
