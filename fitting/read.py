@@ -5,15 +5,21 @@ from __future__ import annotations
 import ast
 import glob as globbing
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitting.errors import InputError
 from fitting.points import Points
+from fitting.read_store import RUN_ID, store_table
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_WORTH_THREADS = 10_000  # starting threads takes longer than reading the one row of a run
 STANDARD_INPUTS = ("n_params", "d_tokens", "flops")  # Points has them whatever the law
 
 
@@ -35,7 +41,12 @@ def read_points(
     inputs: Sequence[str] = (),
 ) -> Points:
     """Reads, filters and validates; `inputs` are those of the law. Raises InputError with file, column and row."""
-    table, source = read_table(paths), ", ".join(paths)
+    source = ", ".join(paths)
+    needed = {columns.n_params, columns.d_tokens, columns.loss, *inputs, *names_in(where)}
+    needed |= {name for name in (columns.flops, columns.cluster) if name}
+    table = read_table(paths, needed | {"flops", "status"})
+    if not needed <= table.keys():
+        table = read_table(paths)  # the refusal says which columns there are
     excluded: list[str] = []
     rows = len(next(iter(table.values()), []))
     if where is not None:
@@ -109,34 +120,48 @@ def read_design(
     return n_params, d_tokens, tuple(str(label) for label in table[columns.cluster])
 
 
-def read_table(paths: Sequence[str]) -> dict[str, np.ndarray]:
-    """Columns of one file, several, a folder of a store or a glob. Raises InputError where one cannot be read."""
+def read_table(paths: Sequence[str], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Columns of one file, several, a folder of a store or a glob. Raises InputError where one cannot be read.
+
+    `names`: of Parquet files only these columns, where they are there. A store has a file a run, and a column of a
+    file takes as long as all that the fit does with it.
+    """
     import pyarrow as pa
 
-    files: list[Path] = []
-    for path in paths:
-        if Path(path).is_dir():
-            found = sorted(Path(path).glob("runs/*.parquet")) or sorted(Path(path).glob("*.parquet"))
-        else:
-            found = [Path(match) for match in sorted(globbing.glob(path))]
-        if not found:
-            raise InputError(f"{path}: no such file; give a CSV or Parquet file, a folder of Parquet files, or a glob")
-        files += found
-    tables = [_read_file(file) for file in files]
+    tables = [table for path in paths for table in _tables(path, names)]
     table = pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
     return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
-def _read_file(file: Path):
+def _tables(path: str, names: Collection[str] | None) -> Sequence[pa.Table]:
+    """At least one."""
+    if Path(path).is_dir():
+        stored = store_table(Path(path), lambda file: _read_file(file, names and {*names, RUN_ID}))
+        if stored is not None:
+            return [stored]
+        found = sorted(Path(path).glob("*.parquet"))
+    else:
+        found = [Path(match) for match in sorted(globbing.glob(path))]
+    if not found:
+        raise InputError(f"{path}: no such file; give a CSV or Parquet file, a folder of Parquet files, or a glob")
+    return [_read_file(file, names) for file in found]
+
+
+def _read_file(file: Path, wanted: Collection[str] | None) -> pa.Table:
+    """Raises InputError, and FileNotFoundError for a file that a store has moved meanwhile."""
     import pyarrow as pa
     import pyarrow.csv
-    import pyarrow.parquet
+    import pyarrow.parquet as pq
 
     try:
         if file.suffix == ".parquet":
-            return pyarrow.parquet.read_table(file)
+            parquet = pq.ParquetFile(pa.memory_map(str(file)), pre_buffer=False)
+            names = [name for name in parquet.schema_arrow.names if wanted is None or name in wanted]
+            return parquet.read(names, use_threads=parquet.metadata.num_rows >= ROWS_WORTH_THREADS)
         table = pyarrow.csv.read_csv(file)
         names = table.column_names  # decodes the header, which may be damaged
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file}: not readable as CSV or Parquet ({first_line}); give a table with a header") from None
@@ -178,6 +203,15 @@ _COMPARE: dict[type[ast.cmpop], Callable] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+
+
+def names_in(expression: str | None) -> set[str]:
+    """The columns that a --where names; none where it cannot be read, which `rows_where` says."""
+    try:
+        tree = ast.parse(expression or "", mode="eval")
+    except SyntaxError:
+        return set()
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def rows_where(table: dict[str, np.ndarray], expression: str, source: str) -> np.ndarray:
