@@ -1,52 +1,67 @@
-"""python -m results: list the runs of a store, and write a report on them."""
+"""python -m results: list the runs of a store, write a report on them, and keep the store small and clean."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fitting.errors import InputError, run_command
-from results.record import RunRecord, RunStatus
+from results.record import RunStatus
+
+if TYPE_CHECKING:
+    from results.record import RunRecord
+    from results.store import Damaged, Store
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
 
-StoreOption = Annotated[Path, typer.Option(help="folder of the store")]
-PIPE_WIDTH = 160  # columns where no terminal says how wide it is
-WIDTH_WITH_SENTENCES = 120  # columns
+StoreOption = Annotated[str, typer.Option(help="folder of the store, or its URL")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+DEFAULT = "store"
+SHOWN = 50  # runs that `ls` prints unless told otherwise
 
 
 @app.command(name="ls")
 def list_runs(
-    store: StoreOption = Path("store"),
+    store: StoreOption = DEFAULT,
     status: Annotated[RunStatus | None, typer.Option(help="only runs with this status")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="the newest so many")] = SHOWN,
+    everything: Annotated[bool, typer.Option("--all", help="all runs, however many")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print every column of every run as JSON")] = False,
 ) -> None:
-    """List the runs: size, data, cost, loss, speed, and how each one stands."""
-    from results.listing import plain, run_json
+    """List the newest runs: size, data, cost, loss, speed, and how each one stands."""
+    from results.listing import plain
     from results.store import Store
 
-    records, damaged = Store(store).records()
-    shown = [record for record in records if status is None or record.status == status]
+    opened = Store(store)
+    records, damaged = opened.records()
+    wanted = [record for record in records if status is None or record.status == status]
     if as_json:
-        files = [{"path": str(file.path), "reason": file.reason} for file in damaged]
-        typer.echo(json.dumps({"store": str(store), "runs": [run_json(r) for r in shown], "damaged": files}, indent=2))
+        _print_json(store, wanted, damaged)
         return
+    shown = wanted if everything else wanted[-limit:]
     if shown:
-        _print_table(shown)
+        from results.show import print_runs
+
+        print_runs(shown)
     else:
-        typer.echo(_nothing(store, len(records), status))
+        typer.echo(_nothing(opened, len(records), status))
+    if len(shown) < len(wanted):
+        typer.echo(
+            f"the newest {len(shown):,} of {len(wanted):,} runs; --all or --limit N shows more, --json all of each"
+        )
     for file in damaged:
         typer.echo(plain(f"left out, cannot be read: {file.path}: {file.reason}"))
 
 
 @app.command()
 def report(
-    store: StoreOption = Path("store"),
+    store: StoreOption = DEFAULT,
     out: Annotated[Path, typer.Option(help="HTML file to write")] = Path("report.html"),
 ) -> None:
     """Write one self-contained HTML file: what was run, the law, forecast against truth, figures and proof."""
@@ -59,7 +74,7 @@ def report(
 
 @app.command()
 def export(
-    store: StoreOption = Path("store"),
+    store: StoreOption = DEFAULT,
     out: Annotated[Path, typer.Option(help=".csv or .parquet file to write")] = Path("runs.csv"),
 ) -> None:
     """Write one wide table: every column of every run, and one for each figure of its last evaluation."""
@@ -73,11 +88,10 @@ def export(
 @app.command()
 def evaluation(
     run: Annotated[str, typer.Argument(help="run, or the beginning of its name")],
-    store: StoreOption = Path("store"),
+    store: StoreOption = DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="print every figure of every evaluation as JSON")] = False,
 ) -> None:
     """Losses by domain and position, and task scores of a run, at its last evaluation."""
-    from results.listing import plain
     from results.store import Store
 
     opened = Store(store)
@@ -89,64 +103,94 @@ def evaluation(
     measured = opened.measurements(found[0])
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(one) for one in measured], indent=2))
-        return
-    last = max((one.step for one in measured), default=0)
-    if not measured:
+    elif not measured:
         typer.echo(f"run {found[0]} was not evaluated yet")
+    else:
+        from results.show import print_measurements
+
+        print_measurements(found[0], max(one.step for one in measured), measured)
+
+
+@app.command()
+def compact(store: StoreOption = DEFAULT, as_json: AsJson = False) -> None:
+    """Put the settled runs of a store into few files, so that it is read fast. Sweeps may go on meanwhile."""
+    from results.compact import compact
+    from results.listing import plain
+
+    done = compact(_existing(store))
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(done)))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("kind", "name", "metric", "value", "± se", "of", title=f"Run {found[0][:8]} at step {last:,}")
-    for one in measured:
-        if one.step == last:
-            error = "" if one.standard_error is None else f"{one.standard_error:.4f}"
-            cells = (one.kind, plain(one.name), one.metric, f"{one.value:.4f}", error, f"{one.count:,}")
-            table.add_row(*map(Text, cells))
-    Console(width=None if Console().is_terminal else PIPE_WIDTH).print(table)
+    files = done.run_files + done.curve_files + done.evaluation_files
+    typer.echo(
+        f"{store}: {done.runs:,} settled runs are in one file. {files:,} files went into fewer: {done.run_files:,} of "
+        f"runs, {done.curve_files:,} of curves, {done.evaluation_files:,} of evaluations. {done.unsettled:,} runs that "
+        f"are not settled keep their own"
+    )
+    for file in done.damaged:
+        typer.echo(plain(f"left where it is, cannot be read: {file.path}: {file.reason}"))
 
 
-def _print_table(records: Sequence[RunRecord]) -> None:
-    """Where the sentences find no room beside the numbers, those of unfinished runs stand below."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+@app.command()
+def gc(
+    store: StoreOption = DEFAULT,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="the final ones of done runs too")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would go, remove nothing")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what nobody needs any more, after asking: leftovers of kills, folders without a run, old checkpoints."""
+    from results.garbage import find_garbage, remove
+    from results.show import by_reason, bytes_text, print_garbage
 
-    from results.listing import HEADERS, run_row
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
-    wide = console.width >= WIDTH_WITH_SENTENCES
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0))
-    for header in HEADERS:
-        left = header in ("run", "status")
-        table.add_column(header, justify="left" if left else "right", no_wrap=header != "status")
-    if wide:
-        table.add_column("sentence", overflow="fold")
-    below = []
-    for record in records:
-        row = run_row(record)
-        cells = (*row.cells, row.sentence) if wide else row.cells
-        table.add_row(*(Text(cell) for cell in cells))  # Text: a name in a store is no markup
-        if not wide and record.status != RunStatus.DONE:
-            below.append(Text(f"{row.cells[0]} {row.status}: {row.sentence}"))
-    console.print(table)
-    if below:
-        console.print(*below, sep="\n")
-    console.print("N: non-embedding parameters, D: training tokens, FLOPs: exact, loss: nats/token", style="dim")
+    opened = _existing(store)
+    found = find_garbage(opened, checkpoints)
+    if as_json:
+        named = [{"why": one.why, "path": one.where, "bytes": one.size} for one in found]
+        typer.echo(json.dumps({"store": store, "garbage": named, "removed": yes and not dry_run}, indent=2))
+    elif found:
+        print_garbage(found)
+    else:
+        typer.echo(f"{store}: nothing to remove")
+    if not found or dry_run or (as_json and not yes):
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("nobody can be asked without a terminal; --yes removes this, --dry-run only shows it")
+        if not typer.confirm(f"Remove these {len(found):,} from {store}?"):
+            typer.echo("nothing was removed")
+            return
+    gone = remove(opened, found, checkpoints)
+    if not as_json:
+        count = sum(number for _, number, _ in by_reason(gone))
+        typer.echo(f"removed {count:,} of {len(found):,}, {bytes_text(sum(one.size for one in gone))}")
 
 
-def _nothing(store: Path, runs: int, status: RunStatus | None) -> str:
-    if not store.is_dir():
-        return (
-            f"no store at {store}; name another with --store, or train runs: python -m sweep -m experiment=quickstart"
-        )
+def _existing(name: str) -> Store:
+    from results.store import Store
+
+    store = Store(name)
+    if not store.exists:
+        raise InputError(f"no store at {name}; name another with --store")
+    return store
+
+
+def _print_json(store: str, records: Sequence[RunRecord], damaged: Sequence[Damaged]) -> None:
+    """A run a line: indenting every column of 10,000 runs takes seconds."""
+    from results.listing import run_json
+
+    runs = ",\n".join(json.dumps(run_json(record)) for record in records)
+    files = json.dumps([{"path": file.path, "reason": file.reason} for file in damaged])
+    typer.echo(f'{{"store": {json.dumps(store)},\n"runs": [\n{runs}\n],\n"damaged": {files}}}')
+
+
+def _nothing(store: Store, runs: int, status: RunStatus | None) -> str:
+    train = "python -m sweep -m experiment=quickstart"
+    if not store.exists:
+        return f"no store at {store.name}; name another with --store, or train runs: {train}"
     if status is not None and runs:
-        return f"none of the {runs} runs in {store} has status {status}"
-    return f"the store {store} holds no runs that can be read; train some: python -m sweep -m experiment=quickstart"
+        return f"none of the {runs} runs in {store.name} has status {status}"
+    return f"the store {store.name} holds no runs that can be read; train some: {train}"
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ def write_export(store: Store, path: Path) -> int:
         raise InputError(f"--out is {str(path)!r}; allowed are names that end in .csv or .parquet")
     rows = wide_rows(store)
     if not rows:
-        raise InputError(f"store {store.path} holds no runs that can be read; there is nothing to export")
+        raise InputError(f"store {store.name} holds no runs that can be read; there is nothing to export")
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = pa.table({name: [row.get(name) for row in rows] for name in names})
     try:

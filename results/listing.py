@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import socket
@@ -49,7 +48,7 @@ def shown_status(record: RunRecord) -> str:
 
 def run_json(record: RunRecord) -> dict[str, Any]:
     """All columns plus `shown_status`; numbers that JSON cannot hold become null."""
-    row = {"shown_status": shown_status(record), **dataclasses.asdict(record)}
+    row = {"shown_status": shown_status(record), **vars(record)}
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
     }

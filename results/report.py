@@ -32,14 +32,14 @@ def report_page(view: View) -> Page:
     """The page of one moment of a store."""
     written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     sweeps = ", ".join(sorted({record.sweep for record in view.records})) or "no runs"
-    page = Page(f"Scaling report: {sweeps}", f"Store {view.path.absolute()}, written {written}")
+    page = Page(f"Scaling report: {sweeps}", f"Store {view.store}, written {written}")
     named = None
     if view.fit is not None:
         named = allocate(view.fit, dearest_6nd(view.fit) * np.asarray(NAMED_BUDGETS))
     page.cards([(card.topic, card.answer, card.sentences, card.tone) for card in headlines(view, named)])
     if view.damaged:
         page.heading("Files that could not be read", "They are left out of everything on this page.")
-        page.table(("file", "why"), [(str(damaged.path), damaged.reason) for damaged in view.damaged])
+        page.table(("file", "why"), [(damaged.path, damaged.reason) for damaged in view.damaged])
     if view.records:
         add_figures(page, view)
         add_runs(page, view.records)

@@ -110,13 +110,13 @@ def _version(metadata: Mapping[bytes, bytes]) -> int:
 
 def _record(row: Mapping[str, Any]) -> RunRecord:
     """Unknown columns are dropped, missing ones take their default. Raises TypeError where that leaves no record."""
-    values = {**_DEFAULTS, **{name: value for name, value in row.items() if name in _ALLOWED}}
+    values = {}
     for name, kinds in _ALLOWED.items():
-        if name not in values:
+        if name not in row and name not in _DEFAULTS:
             raise TypeError(f"column {name} is missing")
-        if type(values[name]) not in kinds:
-            what = "empty" if values[name] is None else f"{values[name]!r:.40}"
-            raise TypeError(f"column {name} is {what}")
+        value = values[name] = row[name] if name in row else _DEFAULTS[name]
+        if type(value) not in kinds:
+            raise TypeError(f"column {name} is {'empty' if value is None else f'{value!r:.40}'}")
     return _made(values)
 
 

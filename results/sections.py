@@ -145,7 +145,7 @@ def add_provenance(page: Page, view: View) -> None:
     """Where every number comes from."""
     records, fit = view.records, view.fit
     rows = [
-        ("store", str(view.path.absolute())),
+        ("store", view.store),
         ("corpus", _distinct(f"{r.corpus}, fingerprint {r.corpus_fingerprint}" for r in records)),
         ("tokenizer", _distinct(r.tokenizer for r in records)),
         ("held-out set", _distinct(f"{r.eval_tokens:,} tokens, {r.eval_bytes:,} bytes" for r in records)),

@@ -78,6 +78,12 @@ class Store:
         return folder
 
     @property
+    def exists(self) -> bool:
+        """Behind a URL, a store that holds nothing is there: nobody has to make a folder."""
+        folder = local_folder(self.name)
+        return folder is None or folder.is_dir()
+
+    @property
     def local(self) -> Path:
         """Where lies what cannot lie behind a URL (checkpoints, logs, locks): the folder, else one in the cache."""
         folder = local_folder(self.name)
@@ -109,7 +115,8 @@ class Store:
         singles, damaged = self.single_runs()
         records, damaged_parts = compacted_runs(self.compacted_runs.parts())  # after the single files: see `parts`
         records |= {record.run_id: record for record in singles.values()}
-        return sorted(records.values(), key=lambda record: record.started_at or 0.0), [*damaged, *damaged_parts]
+        ordered = sorted(records.values(), key=lambda record: (record.started_at or 0.0, record.run_id))
+        return ordered, [*damaged, *damaged_parts]
 
     def single_runs(self) -> tuple[dict[Entry, RunRecord], list[Damaged]]:
         """Those that have a file of their own, which is newer than what a compacted one says of them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +21,8 @@ Curve = Mapping[str, np.ndarray]  # columns of results.store.CURVE_SCHEMA
 class View:
     """One moment of a store."""
 
-    path: Path
+    store: str  # its folder or URL
+    exists: bool
     records: tuple[RunRecord, ...]  # oldest first
     curves: Mapping[str, Curve]  # by run_id; runs without one are absent
     fit: Fit | None
@@ -52,9 +52,10 @@ def read_view(store: Store, run_ids: Sequence[str] | None = None) -> View:
         unknown = tuple(sorted(asked - {record.run_id for record in records}))
     curves = {record.run_id: store.curve(record.run_id) for record in records}
     by_id = {record.run_id: record for record in records}
-    fit, no_fit = _fit(records, str(store.path))
+    fit, no_fit = _fit(records, store.name)
     return View(
-        path=store.path,
+        store=store.address,
+        exists=store.exists,
         records=tuple(records),
         curves={run_id: curve for run_id, curve in curves.items() if len(curve["tokens"])},
         fit=fit,

@@ -43,8 +43,8 @@ def headlines(view: View, best: Allocation | None) -> list[Headline]:
 
 def _runs(view: View) -> Headline:
     if not view.records:
-        folder = "holds no runs" if view.path.exists() else "does not exist"
-        said = f"The store {str(view.path)!r} {folder}. Train some with: python -m sweep -m experiment=quickstart"
+        folder = "holds no runs" if view.exists else "does not exist"
+        said = f"The store {view.store!r} {folder}. Train some with: python -m sweep -m experiment=quickstart"
         return Headline("What was run", "nothing yet", (said, *_missing(view)), CAUTION)
     targets = len(view.targets)
     answer = _count(len(view.grid), "run") + (f" + {_count(targets, 'target')}" if targets else "")

@@ -73,6 +73,45 @@ def test_ls_can_be_narrowed_by_status(store: Path):
     assert run("ls", "--store", store, "--status", "lost").returncode == 2
 
 
+def test_ls_shows_the_newest_runs_and_says_how_many_more_there_are(tmp_path: Path):
+    store = Store(tmp_path)
+    for index in range(53):
+        store.write(a_record(f"run-{index:03d}", started_at=float(index)))
+    told = run("ls", "--store", tmp_path).stdout
+    assert ("run-003" in told, "run-002" in told) == (True, False)
+    assert "the newest 50 of 53 runs; --all or --limit N shows more" in told
+    assert "the newest 2 of 53 runs" in run("ls", "--store", tmp_path, "--limit", "2").stdout
+    told = run("ls", "--store", tmp_path, "--all").stdout
+    assert ("run-000" in told, "newest" in told) == (True, False)
+    assert len(json.loads(run("ls", "--store", tmp_path, "--json").stdout)["runs"]) == 53
+    assert run("ls", "--store", tmp_path, "--limit", "0").returncode == 2
+
+
+def test_compact_says_what_it_did_and_leaves_what_ls_shows(store: Path):
+    before = json.loads(run("ls", "--store", store, "--json").stdout)
+    told = run("compact", "--store", store)
+    assert told.returncode == 0, told.stderr
+    assert "3 settled runs are in one file. 3 files went into fewer" in told.stdout
+    assert "3 runs that are not settled keep their own" in told.stdout
+    assert "torn.parquet" in told.stdout
+    assert json.loads(run("ls", "--store", store, "--json").stdout) == before
+    again = json.loads(run("compact", "--store", store, "--json").stdout)
+    assert (again["runs"], again["run_files"]) == (3, 0)
+
+
+def test_compact_of_a_store_that_is_not_there_is_one_line_and_exit_2(tmp_path: Path):
+    ended = run("compact", "--store", tmp_path / "nowhere")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_commands_take_a_store_by_its_url(store: Path):
+    told = json.loads(run("ls", "--store", f"file://{store}", "--json").stdout)
+    assert len(told["runs"]) == 6
+    refused = run("ls", "--store", "nonsense://bucket/store")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
 def test_ls_of_a_store_that_is_not_there_says_what_to_do(tmp_path: Path):
     ended = run("ls", "--store", tmp_path / "nowhere")
     assert ended.returncode == 0
