@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import statistics
 import time
 from collections.abc import Sequence
 
@@ -29,18 +28,19 @@ def estimated_seconds(specs: Sequence[RunSpec], records: Sequence[RunRecord], co
         for record in records
         if record.host == host and record.flops_per_second and record.cpu_threads in (cores, None)
     ]
+    sizes, rates = np.asarray(known, float).reshape(-1, 2).T
     probe: float | None = None
+    found: dict[tuple[float, int], float] = {}  # a grid asks for few sizes, each many times
     seconds = []
     for spec in specs:
-        size = spec.architecture.count(spec.data.sequence).flops
-        rates = [rate for n, rate in known if n / NEAR <= size <= n * NEAR]
-        if rates:
-            rate = statistics.median(rates)
-        else:
-            probe = probe or matmul_rate()
-            width = spec.architecture.width
-            rate = probe * cores**CORE_EXPONENT * width / (width + HALF_RATE_WIDTH)
-        seconds.append(OVERHEAD_SECONDS + spec.flops / rate)
+        size, width = spec.architecture.count(spec.data.sequence).flops, spec.architecture.width
+        if (size, width) not in found:
+            near = rates[(sizes / NEAR <= size) & (size <= sizes * NEAR)]
+            if not len(near):
+                probe = probe or matmul_rate()
+            narrow = width / (width + HALF_RATE_WIDTH)
+            found[size, width] = float(np.median(near)) if len(near) else (probe or 0.0) * cores**CORE_EXPONENT * narrow
+        seconds.append(OVERHEAD_SECONDS + spec.flops / found[size, width])
     return seconds
 
 

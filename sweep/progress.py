@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -23,6 +24,10 @@ class SweepProgress:
         self._console, self._specs, self._label = console, specs, label
         self._running: dict[str, Progress | None] = {}
         self._ended: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()  # of what ended, by status
+        # FLOPs since the start, and those that are left: kept up with every event, of all runs together and of each.
+        self._done, self._left = 0.0, sum(spec.flops for spec in specs.values())
+        self._of: dict[str, tuple[float, float]] = {}
         self._started = time.monotonic()
         self._resumed_at: dict[str, int] = {}
         self._printed = self._started
@@ -41,18 +46,22 @@ class SweepProgress:
         for event in events:
             if isinstance(event, Started):
                 self._running[event.run_id] = None
+                self._weigh(event.run_id)
             elif isinstance(event, Progress):
                 self._resumed_at.setdefault(event.run_id, 0 if event.step <= 256 else event.step)
                 self._running[event.run_id] = event
+                self._weigh(event.run_id)
             elif isinstance(event, (Retried, Elsewhere)):
                 self._running.pop(event.run_id, None)
+                self._weigh(event.run_id)
                 if isinstance(event, Retried):
-                    self._console.print(
-                        f"{self._name(event.run_id)}: {event.sentence}", highlight=False, markup=False
-                    )
+                    self._console.print(f"{self._name(event.run_id)}: {event.sentence}", highlight=False, markup=False)
             elif isinstance(event, Finished):
                 self._running.pop(event.run_id, None)
+                self._counts.subtract([self._ended[event.run_id]] if event.run_id in self._ended else [])
                 self._ended[event.run_id] = event.status
+                self._counts[event.status] += 1
+                self._weigh(event.run_id)
                 if self._live is None or event.status != RunStatus.DONE:
                     why = "" if event.status == RunStatus.DONE else f": {event.sentence}"
                     self._console.print(
@@ -67,7 +76,7 @@ class SweepProgress:
             self._console.print(f"{self._label}: {self._summary()}", highlight=False)
 
     def _summary(self) -> str:
-        counts = {status: list(self._ended.values()).count(status) for status in RunStatus}
+        counts = self._counts
         parts = [f"{counts[RunStatus.DONE]}/{len(self._specs)} done", f"{len(self._running)} running"]
         for status in (RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.INTERRUPTED):
             if counts[status]:
@@ -77,23 +86,21 @@ class SweepProgress:
         parts.append(f"ETA {_clock(self._eta())}")
         return ", ".join(parts)
 
-    def _flops(self) -> tuple[float, float]:
-        """(done since the start, left)."""
-        done = left = 0.0
-        for run_id, spec in self._specs.items():
-            share, skipped = 0.0, self._resumed_at.get(run_id, 0) / spec.steps
-            progress = self._running.get(run_id)
-            if run_id in self._ended:
-                share = 1.0
-            elif progress is not None:
-                share = progress.step / progress.steps
-            done += max(share - skipped, 0.0) * spec.flops
-            left += (1.0 - share) * spec.flops
-        return done, left
+    def _weigh(self, run_id: str) -> None:
+        """What of this run is done since the start, and what is left, in place of what it was before."""
+        spec, progress = self._specs[run_id], self._running.get(run_id)
+        share, skipped = 0.0, self._resumed_at.get(run_id, 0) / spec.steps
+        if run_id in self._ended:
+            share = 1.0
+        elif progress is not None:
+            share = progress.step / progress.steps
+        before = self._of.get(run_id, (0.0, spec.flops))
+        now = (max(share - skipped, 0.0) * spec.flops, (1.0 - share) * spec.flops)
+        self._done, self._left = self._done + now[0] - before[0], self._left + now[1] - before[1]
+        self._of[run_id] = now
 
     def _eta(self) -> float | None:
-        done, left = self._flops()
-        return left * (time.monotonic() - self._started) / done if done else None
+        return max(self._left, 0.0) * (time.monotonic() - self._started) / self._done if self._done > 0 else None
 
     def _table(self) -> Table:
         table = Table(box=None, padding=(0, 1), title=f"{self._label}: {self._summary()}", title_justify="left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -14,6 +15,9 @@ from fitting.show import best_runs, constants_table, held_out_sentence, si
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Forecast
 from sweep.spec import RunSpec
+
+Row = TypeVar("Row")
+SHOWN = 40  # rows of a table of runs; of more, the first and the last
 
 
 def print_plan(
@@ -30,13 +34,14 @@ def print_plan(
     for header in ("run", "N", "shape", "D (tokens)", "FLOPs", "est. s", *(["est. $"] if price else []), "store"):
         table.add_column(header, justify="left" if header in ("run", "store") else "right")
     everything = [*specs, target] if target else list(specs)
-    left = []
-    for spec, estimate in zip(everything, seconds, strict=True):
+    all_ = list(zip(everything, seconds, strict=True))
+    left = [(spec, estimate) for spec, estimate in all_ if _status(held, spec) not in SETTLED]
+    for row in _ends(all_):
+        if row is None:
+            table.add_row(*_more(len(all_), len(table.columns)))
+            continue
+        spec, estimate = row
         count, a = spec.architecture.count(spec.data.sequence), spec.architecture
-        record = held.get(spec.run_id)
-        status = record.status if record else "new"
-        if status not in SETTLED:
-            left.append((spec, estimate))
         table.add_row(
             "target" if spec is target else spec.run_id[:8],
             si(count.non_embedding),
@@ -45,7 +50,7 @@ def print_plan(
             f"{spec.flops:.2e}",
             f"{estimate:.0f}",
             *([f"{estimate / 3600 * price:.2g}"] if price else []),
-            status,
+            _status(held, spec),
         )
     console.print(table)
     if left:
@@ -60,6 +65,22 @@ def print_plan(
         )
     else:
         console.print(f"all {len(everything)} runs are in the store: nothing to train")
+
+
+def _status(held: Mapping[str, RunRecord], spec: RunSpec) -> str:
+    record = held.get(spec.run_id)
+    return record.status if record else "new"
+
+
+def _ends(rows: Sequence[Row]) -> list[Row | None]:
+    """The first and the last, and None in the place of those between; all where they are few."""
+    half = SHOWN // 2
+    return list(rows) if len(rows) <= SHOWN else [*rows[:half], None, *rows[-half:]]
+
+
+def _more(rows: int, columns: int) -> list[str]:
+    """The row in the place of those that are not shown."""
+    return [f"… {rows - 2 * (SHOWN // 2):,} more", *[""] * (columns - 1)]
 
 
 _LINT = {Severity.REFUSED: "no law can be fitted to these runs", Severity.WARNING: "design"}
@@ -85,9 +106,11 @@ def print_outcome(
     trained: int,
 ) -> None:
     console.print(_runs_table([*grid, *targets], fit))
-    for record in [*grid, *targets]:
-        if record.status in (RunStatus.DIVERGED, RunStatus.FAILED, RunStatus.INTERRUPTED):
-            console.print(f"{record.run_id[:8]} {record.status}, left out of fits: {record.sentence}", markup=False)
+    lost = (RunStatus.DIVERGED, RunStatus.FAILED, RunStatus.INTERRUPTED)
+    unfinished = [record for record in [*grid, *targets] if record.status in lost]
+    for record in _ends(unfinished):
+        said = record and f"{record.run_id[:8]} {record.status}, left out of fits: {record.sentence}"
+        console.print(said or _more(len(unfinished), 1)[0], markup=False)
     if fit is None:
         console.print("no law: a fit needs 8 finished runs with 3 values of N and 3 of D")
     else:
@@ -108,7 +131,10 @@ def _runs_table(records: Sequence[RunRecord], fit: Fit | None) -> Table:
     table = Table(title="Results")
     for header in ("run", "N", "D", "FLOPs", "nats/token", "bits/byte", "fit error", "tokens/s", "status"):
         table.add_column(header, justify="left" if header in ("run", "status") else "right")
-    for record in records:
+    for record in _ends(records):
+        if record is None:
+            table.add_row(*_more(len(records), len(table.columns)))
+            continue
         error = ""
         if fit is not None and record.loss is not None:
             predicted = _law_loss(fit, record)

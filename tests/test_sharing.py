@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_runs import ADAMW, byte_corpus, make_spec, place
 
 from results.record import RunStatus
@@ -13,14 +16,43 @@ from sweep.data.corpus import Corpus
 from sweep.events import Forked
 from sweep.execute import execute, execute_together
 from sweep.place import Work, work_from_json, work_to_json
+from sweep.schedule import learning_rates, weight_decays
 from sweep.spec import ScheduleSpec
 from sweep.train import STEPS_PER_DISPATCH
-from sweep.trunks import flops_spent, shared_steps, with_trunks
+from sweep.trunks import LEAST_SHARED, flops_spent, shared_steps, with_trunks
 
 
 @pytest.fixture(scope="module")
 def corpus(text_folder) -> Corpus:
     return byte_corpus(text_folder)
+
+
+@given(
+    steps=st.tuples(st.integers(1, 9000), st.integers(1, 9000)),
+    kinds=st.sampled_from([("wsd", "wsd"), ("wsd", "linear"), ("cosine", "cosine"), ("linear", "linear")]),
+    warmup=st.sampled_from([(0, 0), (100, 100), (6000, 6000), (10, 20)]),
+    decay=st.sampled_from([(0.3, 0.3), (0.0, 0.0), (1.0, 1.0), (0.2, 0.5)]),
+    weight_decay=st.sampled_from([(0.1, 0.1), (0.1, 0.2)]),
+)
+def test_shared_steps_end_where_whole_schedules_first_differ(corpus, steps, kinds, warmup, decay, weight_decay):
+    """What is skipped as surely the same is compared here step by step; and no trunk is missed by the one step looked
+    at beforehand."""
+    one, other = (
+        dataclasses.replace(
+            make_spec(corpus, steps=steps[i]),
+            schedule=ScheduleSpec(kinds[i], warmup[i], decay[i]),
+            optimiser=dataclasses.replace(ADAMW, weight_decay=weight_decay[i]),
+        )
+        for i in (0, 1)
+    )
+    length = min(steps)
+    same = learning_rates(one)[:length] == learning_rates(other)[:length]
+    same &= weight_decays(one)[:length] == weight_decays(other)[:length]
+    shared = length if same.all() else int(np.argmin(same))
+    assert shared_steps(one, other) == shared
+    shorter, longer = sorted((one, other), key=lambda spec: spec.steps)
+    if shorter.steps < longer.steps:
+        assert (len(with_trunks([one, other])) == 1) == (LEAST_SHARED * shorter.steps <= shared < shorter.steps)
 
 
 def test_branches_of_a_trunk_end_at_the_bits_of_runs_of_their_own(corpus, tmp_path):
