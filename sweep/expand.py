@@ -13,7 +13,7 @@ from sweep.config import SweepSettings, run_spec
 from sweep.data.manifest import CorpusInfo
 from sweep.designs.design import design_named
 from sweep.designs.grid import combinations
-from sweep.designs.limits import limited
+from sweep.designs.limits import RoomFor, limited
 from sweep.reader import Reader
 from sweep.spec import RunSpec
 from sweep.values import Values
@@ -35,8 +35,10 @@ class Expanded:
     for_a_law: bool  # whether they are meant to identify one
 
 
-def expanded(config: DictConfig, settings: SweepSettings, axes: Axes, corpus: CorpusInfo) -> Expanded:
-    """Raises InputError where a value is wrong, or where the limits leave nothing."""
+def expanded(
+    config: DictConfig, settings: SweepSettings, axes: Axes, corpus: CorpusInfo, room_for: RoomFor | None = None
+) -> Expanded:
+    """Raises InputError where a value is wrong, or where the limits leave nothing; room_for: see limited."""
     values = Values.of(config)
 
     def resolve(point: Mapping[str, Any]) -> RunSpec:
@@ -47,7 +49,8 @@ def expanded(config: DictConfig, settings: SweepSettings, axes: Axes, corpus: Co
     both = {**settings.axes, **axes}
     _require_settings_of_runs(both)
     along = combinations(both)
-    specs, left_out = limited([resolve({**point, **more}) for point in found for more in along], settings.limits)
+    resolved = [resolve({**point, **more}) for point in found for more in along]
+    specs, left_out = limited(resolved, settings.limits, room_for)
     target = resolve(settings.target) if settings.target is not None else None
     if target is not None:
         specs = [spec for spec in specs if spec.run_id != target.run_id]  # a target is never fitted

@@ -35,6 +35,22 @@ def smallest_layout(
     What was asked for stays; memory None is unknown, and everything fits. members: packed runs. Raises InputError
     where the batch cannot be cut so, where the devices do not suffice, or where nothing fits.
     """
+    found = fitting_layout(spec, wishes, devices, memory, backend, members)
+    if found is None:
+        assert memory is not None  # else the first of the layouts was returned
+        raise InputError(_refusal(spec, wishes, devices, memory, backend, members))
+    return found
+
+
+def fitting_layout(
+    spec: RunSpec,
+    wishes: MeshWishes,
+    devices: int,
+    memory: float | None,
+    backend: str = "cpu",
+    members: int | None = None,
+) -> Layout | None:
+    """The same; None where nothing fits. One look at the runs that need the same: a grid has thousands of them."""
     asked = Layout(wishes.data or 1, wishes.fsdp or 1, wishes.tensor or 1, wishes.accumulation or 1)
     asked = dataclasses.replace(asked, remat=wishes.remat or "none")
     if asked.devices > devices:
@@ -43,11 +59,24 @@ def smallest_layout(
             f"devices; a run gets {devices} here. Choose a smaller mesh, or launcher.workers=1"
         )
     asked.check(spec.batch_sequences)
+    return _first_that_fits(_alike(spec), wishes, devices, memory, backend, members)
+
+
+@functools.lru_cache(4096)
+def _first_that_fits(
+    spec: RunSpec, wishes: MeshWishes, devices: int, memory: float | None, backend: str, members: int | None
+) -> Layout | None:
     for layout in _layouts(spec, wishes, devices):
         if memory is None or _needed(spec, layout, backend, members) <= memory:
             return layout
-    assert memory is not None  # else the first of the layouts was returned
-    raise InputError(_refusal(spec, wishes, devices, memory, backend, members))
+    return None
+
+
+def _alike(spec: RunSpec) -> RunSpec:
+    """Without what costs no memory."""
+    data = dataclasses.replace(spec.data, seed=0, eval_tokens=0, unique_tokens=None, curriculum=())
+    optimiser = dataclasses.replace(spec.optimiser, learning_rate=0.0, weight_decay=0.0, decay_tokens=0.0)
+    return dataclasses.replace(spec, data=data, optimiser=optimiser, steps=1, seed=0)
 
 
 def _needed(spec: RunSpec, layout: Layout, backend: str, members: int | None) -> float:
@@ -91,13 +120,13 @@ def _refusal(spec: RunSpec, wishes: MeshWishes, devices: int, memory: float, bac
     how = [f"{devices} device{'s' * (devices > 1)}", *(f"{name} {size}" for name, size in names if size > 1)]
     n = spec.architecture.count(context=1).non_embedding
     return (
-        f"a model of {n:.2g} parameters needs {_gigabytes(needed)} a device at best ({', '.join(how)}, remat "
-        f"{best.remat}); mesh.memory is {_gigabytes(memory)}. "
+        f"a model of {n:.2g} parameters needs {gigabytes(needed)} a device at best ({', '.join(how)}, remat "
+        f"{best.remat}); mesh.memory is {gigabytes(memory)}. "
         f"{_remedy(spec, wishes, devices, memory, backend, members)}"
     )
 
 
-def _gigabytes(size: float) -> str:
+def gigabytes(size: float) -> str:
     return f"{size / 1e9:.3g} GB"
 
 
