@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from sweep.evaluation import check_tasks
 from sweep.expand import expanded
 from sweep.forecast import seal_forecast
 from sweep.launchers.local import available_cores
+from sweep.room import Room
 from sweep.show import print_lint, print_outcome, print_plan
 from sweep.spec import RunSpec
 from sweep.trained import keep_vocabulary
@@ -45,21 +47,24 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     if not settings.dry_run:
         store.require_writable()
     corpus = _corpus(console, settings)
-    runs = expanded(config, settings, axes, corpus.info)
+    records, damaged = store.records()
+    settled = {record.run_id for record in records if record.status in SETTLED}
+
+    def room_for(count: int) -> Room:
+        return Room(launch.launcher_for(settings, store, count), settings.mesh, settled)
+
+    runs = expanded(config, settings, axes, corpus.info, room_for)
     specs, target = list(runs.specs), runs.target
     for sentence in runs.left_out:
         console.print(sentence)
     everything = [*specs, target] if target else specs
-    for data in {spec.data for spec in everything}:  # refuses now what no worker could do
-        corpus.held_out(data.eval_tokens, data.sequence)
-        for step, _ in data.curriculum or [(0, ())]:
-            corpus.batches(data.order, step, 1, 1)
+    if target:
+        room_for(1).require(target)
+    _require_text(corpus, everything)
     check_tasks(settings.tasks, settings.questions, corpus, {spec.data.sequence for spec in everything})
-    records, damaged = store.records()
     for file in damaged:
         console.print(f"left out: {file.path} cannot be read ({file.reason})", markup=False)
     held = {record.run_id: record for record in records}
-    settled = {record.run_id for record in records if record.status in SETTLED}
     missing = [spec for spec in everything if spec.run_id not in settled]
     seconds = estimated_seconds(specs, records)
     seconds += estimated_seconds([target], records, len(available_cores())) if target else []
@@ -120,6 +125,15 @@ def _corpus(console: Console, settings: SweepSettings) -> Corpus:
         markup=False,
     )
     return corpus
+
+
+def _require_text(corpus: Corpus, specs: Sequence[RunSpec]) -> None:
+    """Refuses now what no worker could do; what runs have in common, whatever their seeds, is looked at once."""
+    for tokens, sequence in {(spec.data.eval_tokens, spec.data.sequence) for spec in specs}:
+        corpus.held_out(tokens, sequence)
+    for order in {dataclasses.replace(spec.data.order, seed=0) for spec in specs}:
+        for step, _ in order.curriculum or [(0, ())]:
+            corpus.batches(order, step, 1, 1)
 
 
 def _forecast_target(
