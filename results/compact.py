@@ -22,8 +22,8 @@ from results.compacted import (
     Compacted,
     Damaged,
     EvaluationPart,
-    compacted_measurements,
     compacted_runs,
+    with_compacted,
 )
 from results.files import Entry, Files
 from results.measurement import MEASUREMENT_SCHEMA, Measurement
@@ -90,9 +90,7 @@ def _write_evaluations(store: Store, run_ids: Sequence[str]) -> list[Entry]:
     rows: list[dict] = []
     for run_id in sorted(compacted | found.keys()):
         fresh = [one for measured in found.get(run_id, {}).values() for one in measured]
-        told = {one.step for one in fresh}
-        kept = [one for one in compacted_measurements(parts, run_id) if one.step not in told]
-        rows += [{"run_id": run_id, **vars(one)} for one in sorted([*kept, *fresh], key=lambda one: one.step)]
+        rows += [{"run_id": run_id, **vars(one)} for one in with_compacted(fresh, parts, run_id)]
     files.write(_new_name(f"{FOLDER}/evaluations"), parquet_bytes(pa.Table.from_pylist(rows, EVALUATION_SCHEMA)))
     return [*singles, *older]
 

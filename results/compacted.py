@@ -124,13 +124,16 @@ def compacted_runs(parts: Sequence[RunPart | Damaged]) -> tuple[dict[str, RunRec
     return found, damaged
 
 
-def compacted_measurements(parts: Sequence[EvaluationPart | Damaged], run_id: str) -> list[Measurement]:
-    """Of one run; figures that several parts hold come from the last."""
+def with_compacted(
+    single: Sequence[Measurement], parts: Sequence[EvaluationPart | Damaged], run_id: str
+) -> list[Measurement]:
+    """Of one run, by step. A single file says all of its step; of other steps, the last part that holds a figure."""
+    told = {one.step for one in single}
     rows: dict[tuple, Measurement] = {}
     for part in parts:
         if isinstance(part, EvaluationPart):
             rows |= {(one.step, one.kind, one.name, one.metric): one for one in part.rows.get(run_id, ())}
-    return list(rows.values())
+    return sorted([*(one for one in rows.values() if one.step not in told), *single], key=lambda one: one.step)
 
 
 def newest(one: RunRecord, other: RunRecord) -> RunRecord:

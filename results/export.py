@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,12 @@ ESCAPE = "domain:"
 
 def wide_rows(store: Store) -> list[dict[str, Any]]:
     """Every column of the record, and those of `evaluation_column` for the figures of the last evaluation."""
-    rows = []
+    rows, evaluated = [], store.all_measurements()
     for record in store.records()[0]:
-        measured = store.measurements(record.run_id)
+        measured = evaluated.get(record.run_id, [])
         last = max((one.step for one in measured), default=0)
         columns = {evaluation_column(one): one.value for one in measured if one.step == last}
-        rows.append(dataclasses.asdict(record) | columns)
+        rows.append(vars(record) | columns)
     return rows
 
 

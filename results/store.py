@@ -23,10 +23,10 @@ from results.compacted import (
     Damaged,
     EvaluationPart,
     RunPart,
-    compacted_measurements,
     compacted_runs,
     damage,
     newest,
+    with_compacted,
 )
 from results.files import Entry, files_at, local_folder
 from results.measurement import MEASUREMENT_SCHEMA, Measurement
@@ -190,15 +190,26 @@ class Store:
         self.files.write(f"{EVALUATIONS}/{check_name('run_id', run_id)}/{name}", parquet_bytes(table))
 
     def measurements(self, run_id: str) -> list[Measurement]:
-        """Of all evaluations of a run, by step. A single file says all of its step; of others, compacted ones may."""
+        """Of all evaluations of a run, by step."""
         if not _SAFE_NAME.fullmatch(run_id):
             return []
+        single = self._single_measurements(run_id)
+        return with_compacted(single, self.compacted_evaluations.parts(), run_id)
+
+    def all_measurements(self) -> dict[str, list[Measurement]]:
+        """Of all runs that were evaluated; asking for them one by one lists folders 10,000 times."""
+        folders = self.files.folders(EVALUATIONS)
+        with ThreadPoolExecutor(self.files.threads) as pool:
+            singles = dict(zip(folders, pool.map(self._single_measurements, folders), strict=True))
+        parts = self.compacted_evaluations.parts()
+        run_ids = singles.keys() | {
+            run_id for part in parts if isinstance(part, EvaluationPart) for run_id in part.rows
+        }
+        return {run_id: with_compacted(singles.get(run_id, []), parts, run_id) for run_id in sorted(run_ids)}
+
+    def _single_measurements(self, run_id: str) -> list[Measurement]:
         rows = self._rows(f"{EVALUATIONS}/{run_id}", "step-")
-        single = [Measurement(**row) for row in rows if list(row) == MEASUREMENT_SCHEMA.names]
-        told = {one.step for one in single}
-        compacted = compacted_measurements(self.compacted_evaluations.parts(), run_id)
-        others = [one for one in compacted if one.step not in told]
-        return sorted([*others, *single], key=lambda one: one.step)
+        return [Measurement(**row) for row in rows if list(row) == MEASUREMENT_SCHEMA.names]
 
     # -- forecasts
 
