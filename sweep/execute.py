@@ -90,7 +90,7 @@ def _taken(
         run_id = work.spec.run_id
         held = None
         if not first_says(_settled(store, work.spec) is not None):
-            held = claim(store.path / "claims", run_id) if jax.process_index() == 0 else None
+            held = claim(store.local / "claims", run_id) if jax.process_index() == 0 else None
             if not first_says(held is not None):
                 report(Elsewhere(run_id))
                 continue

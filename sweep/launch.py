@@ -60,7 +60,7 @@ def train(
 
     def place_of(spec: RunSpec) -> Place:
         return Place(
-            store=str(store.path.absolute()),
+            store=store.address,
             corpus=str(corpus.folder.absolute()),
             sweep=settings.name,
             role=phase.role,

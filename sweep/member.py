@@ -163,7 +163,7 @@ class Member:
         self.write_rows()  # they are the beginning of the branches' curves
         for branch in branches:
             folder = Checkpoints(self.store.checkpoint_folder(branch.run_id))
-            mine = claim(self.store.path / "claims", branch.run_id) if self.writes else None
+            mine = claim(self.store.local / "claims", branch.run_id) if self.writes else None
             if first_says(self.writes and mine is None):
                 continue  # another process trains the branch already, from its own beginning
             if not folder.reached(self.at.step):  # else an earlier attempt at this run parted here

@@ -60,23 +60,29 @@ def load_run(store: Store, run: str) -> Trained:
     if len(found) != 1:
         what = "no run" if not found else f"{len(found)} runs"
         raise InputError(
-            f"store {store.path} has {what} whose name begins with {run!r}; python -m results ls lists them"
+            f"store {store.name} has {what} whose name begins with {run!r}; python -m results ls lists them"
         )
     (record,) = found
     if record.status != RunStatus.DONE:
         raise InputError(f"run {record.run_id} is {record.status} ({record.sentence}); take one that is done")
-    spec = spec_from_json(record.spec_json)
+    try:
+        spec = spec_from_json(record.spec_json)
+    except (ValueError, LookupError, TypeError) as error:
+        raise InputError(
+            f"run {record.run_id} was trained by another version of isoflop ({error}): this one cannot use its "
+            f"parameters. Train it again"
+        ) from None
     checkpoints = Checkpoints(store.checkpoint_folder(record.run_id))
     like = jax.tree.map(jax.numpy.asarray, program_for(spec).initial_state(0))
     restored = checkpoints.restore(like)
     checkpoints.close()
     if restored is None:
         raise InputError(
-            f"run {record.run_id} has no checkpoint in {store.path}; its parameters are gone. Train it again"
+            f"run {record.run_id} has no checkpoint in {store.name}; its parameters are gone. Train it again"
         )
     folder = _folder(store, record.corpus_fingerprint)
     return Trained(record, spec, restored[1].params, Corpus(read_manifest(folder), folder))
 
 
 def _folder(store: Store, fingerprint: str) -> Path:
-    return store.path / "corpora" / fingerprint
+    return store.local / "corpora" / fingerprint

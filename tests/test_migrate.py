@@ -88,6 +88,14 @@ def test_a_row_of_version_1_that_is_none_is_damaged_and_named(tmp_path):
     assert "heads" in damaged.reason or "depth" in damaged.reason
 
 
+def test_parameters_of_a_run_of_version_1_are_refused_in_one_line(tmp_path):
+    from sweep.trained import load_run
+
+    write_version_1(tmp_path, "old", DENSE)
+    with pytest.raises(InputError, match=r"was trained by another version of isoflop .*spec version 1"):
+        load_run(Store(tmp_path), "old")
+
+
 def newer(file: Path) -> None:
     table = pq.read_table(file)
     pq.write_table(table.replace_schema_metadata({"isoflop_schema": str(SCHEMA_VERSION + 1)}), file)

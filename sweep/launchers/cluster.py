@@ -145,7 +145,7 @@ class ClusterLauncher(Launcher):
         ticket = self._ticket_of.get(run_id)
         if ticket is None:
             return []
-        own = sorted((self.store.path / "logs" / ticket.name).glob("*.log"))
+        own = sorted((self.store.local / "logs" / ticket.name).glob("*.log"))
         return [*(self._job_logs(ticket.job) if ticket.job else []), *own]
 
     def adopt(self, run_ids: set[str]) -> set[str]:

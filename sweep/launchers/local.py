@@ -176,7 +176,7 @@ def read_settings(read: Reader) -> None:
 
 def make(settings: LauncherSettings, store: Store, devices: int | None, runs: int) -> LocalLauncher:
     return LocalLauncher(
-        store.path / "logs",
+        store.local / "logs",
         settings.workers,
         devices,
         runs,

@@ -99,7 +99,7 @@ class SlurmLauncher(ClusterLauncher):
     def __init__(self, settings: LauncherSettings, own: SlurmSettings, store: Store):
         super().__init__(settings, own.cluster, store)
         self._own = own
-        self._folder = (store.path / "logs" / "slurm").absolute()
+        self._folder = (store.local / "logs" / "slurm").absolute()
 
     def _hand_over(self, tickets: list[Ticket]) -> list[str]:
         import submitit
