@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 import os
 import subprocess
 from collections.abc import Sequence
@@ -92,8 +93,9 @@ def device_memory(given: float | None, backend: str = "cpu", sharers: int = 1) -
     return None if free is None else free / sharers * (1 - HOST_RESERVE)
 
 
+@functools.cache
 def _nvidia_rows() -> list[str]:
-    """ "141559, NVIDIA H200" of each device."""
+    """ "141559, NVIDIA H200" of each device; asked once, since a sweep looks at every run."""
     command = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
