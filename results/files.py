@@ -7,6 +7,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fitting.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -23,7 +25,8 @@ class Entry:
 
 
 class Files(ABC):
-    """Names are relative, with slashes. A file appears whole or not at all; names with a leading dot are unfinished."""
+    """Names are relative, with slashes. A file appears whole or not at all; a leading dot says that one is unfinished.
+    Whatever goes wrong in reading and writing is an OSError."""
 
     threads: int  # that read or write at once
 
@@ -33,7 +36,7 @@ class Files(ABC):
 
     @abstractmethod
     def entries(self, folder: str) -> list[Entry]:
-        """Finished files that lie directly in a folder, by name; empty where there is none."""
+        """Finished files that lie directly in a folder, by name; empty where there is none. Raises InputError."""
 
     @abstractmethod
     def folders(self, folder: str) -> list[str]:
@@ -80,6 +83,11 @@ class Files(ABC):
         except FileNotFoundError:
             return False
         return True
+
+
+def unlistable(where: str, error: Exception) -> InputError:
+    """A folder that is there and cannot be looked into: nobody can say what the store holds."""
+    return InputError(f"{where} cannot be listed ({error}); give yourself the right to, or name another store")
 
 
 def files_at(name: str) -> Files:

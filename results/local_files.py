@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Generator, Hashable
 from pathlib import Path
 
-from results.files import Entry, Files
+from results.files import Entry, Files, unlistable
 
 
 class LocalFiles(Files):
@@ -25,19 +25,25 @@ class LocalFiles(Files):
 
     def entries(self, folder: str) -> list[Entry]:
         found = []
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.root / folder) as listed:
-            for one in listed:
-                with contextlib.suppress(FileNotFoundError):  # gone between the listing and here
-                    if not one.name.startswith(".") and one.is_file():
-                        stat = one.stat()
-                        identity = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-                        found.append(Entry(f"{folder}/{one.name}", stat.st_size, stat.st_mtime, identity))
+        for one in self._listed(folder):
+            with contextlib.suppress(FileNotFoundError):  # gone between the listing and here
+                if one.is_file():
+                    stat = one.stat()
+                    identity = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                    found.append(Entry(f"{folder}/{one.name}", stat.st_size, stat.st_mtime, identity))
         return sorted(found, key=lambda entry: entry.name)
 
     def folders(self, folder: str) -> list[str]:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.root / folder) as listed:
-            return sorted(one.name for one in listed if one.is_dir() and not one.name.startswith("."))
-        return []
+        return sorted(one.name for one in self._listed(folder) if one.is_dir())
+
+    def _listed(self, folder: str) -> list[os.DirEntry]:
+        try:
+            with os.scandir(self.root / folder) as listed:
+                return [one for one in listed if not one.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise unlistable(self.where(folder), error) from None
 
     def identity(self, name: str) -> Hashable | None:
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import contextlib
+from collections.abc import Callable, Generator, Hashable
 from pathlib import Path
 from typing import Any
 
 from fitting.errors import InputError
-from results.files import Entry, Files
+from results.files import Entry, Files, unlistable
 
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")  # as the drivers call it
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "generation")
@@ -47,12 +48,14 @@ class RemoteFiles(Files):
     def identity(self, name: str) -> Hashable | None:
         self._system.invalidate_cache()
         try:
-            return _identity(self._system.info(f"{self._root}/{name}"))
+            with _as_os_error():
+                return _identity(self._system.info(f"{self._root}/{name}"))
         except FileNotFoundError:
             return None
 
     def read(self, name: str) -> bytes:
-        return self._system.cat_file(f"{self._root}/{name}")
+        with _as_os_error():
+            return self._system.cat_file(f"{self._root}/{name}")
 
     def sync(self) -> None:
         """An object store answers a write when it has it."""
@@ -73,26 +76,43 @@ class RemoteFiles(Files):
         self._in_folder(name, lambda path: self._system.put_file(str(source), path))
 
     def download(self, name: str, target: Path) -> None:
-        self._system.get_file(f"{self._root}/{name}", str(target))
+        with _as_os_error():
+            self._system.get_file(f"{self._root}/{name}", str(target))
 
     def _delete(self, name: str) -> None:
-        self._system.rm_file(f"{self._root}/{name}")
+        with _as_os_error():
+            self._system.rm_file(f"{self._root}/{name}")
 
     def _listed(self, folder: str) -> list[dict[str, Any]]:
         self._system.invalidate_cache()
         try:
-            return self._system.ls(f"{self._root}/{folder}", detail=True)
+            with _as_os_error():
+                return self._system.ls(f"{self._root}/{folder}", detail=True)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise unlistable(self.where(folder), error) from None
 
     def _in_folder(self, name: str, write: Callable[[str], object]) -> None:
         """Object stores need no folders, others do: it is made where the write asks for it."""
         path = f"{self._root}/{name}"
-        try:
-            write(path)
-        except FileNotFoundError:
-            self._system.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            write(path)
+        with _as_os_error():
+            try:
+                write(path)
+            except FileNotFoundError:
+                self._system.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+                write(path)
+
+
+@contextlib.contextmanager
+def _as_os_error() -> Generator[None]:
+    """Each driver has exceptions of its own for a lost connection or missing credentials."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _modified(info: dict[str, Any]) -> float:

@@ -63,7 +63,7 @@ class Store:
     is another one."""
 
     def __init__(self, name: str | Path):
-        self.name = str(name)  # as given: Store(store.name) is the same store
+        self.name = str(name) if "://" in str(name) else str(Path(name))  # Store(store.name) is the same store
         self.files = files_at(self.name)
         self.compacted_runs = Compacted(self.files, "runs", RunPart)
         self.compacted_evaluations = Compacted(self.files, "evaluations", EvaluationPart)

@@ -81,6 +81,31 @@ def test_a_large_file_goes_up_and_comes_down(files: Files, tmp_path: Path):
     assert (tmp_path / "target").read_bytes() == b"x" * 1_000_000
 
 
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path: Path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"runs cannot be listed \(.*Permission denied"):
+        LocalFiles(tmp_path).entries("runs")
+
+
+def test_what_a_driver_raises_is_an_os_error_and_a_refusal_where_it_lists(monkeypatch):
+    """Missing credentials of S3 are no OSError of their own."""
+    files = RemoteFiles(f"memory://{uuid.uuid4().hex}")
+
+    def refuse(*arguments, **options):
+        raise RuntimeError("no credentials")
+
+    for name in ("ls", "cat_file", "pipe_file", "info"):
+        monkeypatch.setattr(files._system, name, refuse)
+    for call in (lambda: files.read("a"), lambda: files.write("a", b""), lambda: files.identity("a")):
+        with pytest.raises(OSError, match="RuntimeError: no credentials"):
+            call()
+    with pytest.raises(InputError, match=r"runs cannot be listed .*no credentials"):
+        files.entries("runs")
+
+
 def test_a_folder_leaves_no_temporary_file_and_no_private_one(tmp_path: Path):
     files = LocalFiles(tmp_path)
     files.write("runs/a", b"x")
