@@ -23,6 +23,13 @@ def how_it_ended(code: int, stderr: Path) -> str:
     return f"({ended}){last_words(stderr)}"
 
 
+def cause_of(error: Exception) -> Cause:
+    """Of a run whose program raised this."""
+    if is_about_memory(f"{type(error).__name__}: {error}"):
+        return Cause.MEMORY
+    return Cause.STALLED if isinstance(error, TimeoutError) else Cause.RAISED
+
+
 def is_about_memory(sentence: str) -> bool:
     return any(word in sentence for word in MEMORY_WORDS)
 

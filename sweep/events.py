@@ -16,6 +16,7 @@ class Cause(enum.StrEnum):
     DIED = "died"  # its process or its node is gone
     HUNG = "hung"  # nothing was heard for too long
     MEMORY = "memory"  # there was too little of it
+    STALLED = "stalled"  # something that was written did not arrive in time
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from results.store import Store
 from sweep.agreement import anybody, first_says
 from sweep.claim import Claim, claim
 from sweep.data.corpus import Corpus, HeldOut
-from sweep.deaths import is_about_memory
+from sweep.deaths import cause_of
 from sweep.evaluation import At, affordable, forward_flops, of_tasks, of_text, questions_of, thinned
 from sweep.events import Cause, Elsewhere, Event, Finished, Forked, Progress
 from sweep.member import Dispatched, Member, now
@@ -156,7 +156,7 @@ class _Training:
             if jax.process_count() > 1 and not isinstance(error, InputError):
                 raise  # the others may not know and wait for this process: sweep.group ends them all
             sentence = f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
-            cause = Cause.MEMORY if is_about_memory(sentence) else Cause.RAISED
+            cause = cause_of(error)
             for member in self._alive():
                 self._end(member, member.ended(RunStatus.FAILED, sentence), cause)
         return self.ended
@@ -299,10 +299,8 @@ class _Training:
                     raise
                 lost = f"{type(error).__name__} when it was written: {error}".replace("\n", " ")[:300]
                 sentence = lost if record.status != RunStatus.FAILED else f"{record.sentence}; {lost}"
-                record, cause = (
-                    record.replace(status=RunStatus.FAILED, sentence=sentence[:500], loss=None),
-                    Cause.RAISED,
-                )
+                cause = cause_of(error)
+                record = record.replace(status=RunStatus.FAILED, sentence=sentence[:500], loss=None)
         member.record = record.replace(finished_at=time.time(), pid=None)
         self.ended[member.spec.run_id] = member.record
         try:

@@ -20,7 +20,7 @@ from sweep.spec import RunSpec
 
 POLL_SECONDS = 0.25
 ELSEWHERE_SECONDS = 2.0  # until a run that another process trains is asked for again
-AGAIN = (Cause.DIED, Cause.HUNG, Cause.MEMORY)
+AGAIN = (Cause.DIED, Cause.HUNG, Cause.MEMORY, Cause.STALLED)
 
 JobsOf = Callable[[Sequence[Work], Place], list[Job]]
 

@@ -28,6 +28,7 @@ from sweep.expand import expanded
 from sweep.forecast import seal_forecast
 from sweep.launchers.local import available_cores
 from sweep.room import Room
+from sweep.same_text import remember_text, require_same_text
 from sweep.show import print_lint, print_outcome, print_plan
 from sweep.spec import RunSpec
 from sweep.trained import keep_vocabulary
@@ -64,6 +65,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     check_tasks(settings.tasks, settings.questions, corpus, {spec.data.sequence for spec in everything})
     for file in damaged:
         console.print(f"left out: {file.path} cannot be read ({file.reason})", markup=False)
+    require_same_text(store, settings.data, corpus.info, records)
     held = {record.run_id: record for record in records}
     missing = [spec for spec in everything if spec.run_id not in settled]
     seconds = estimated_seconds(specs, records)
@@ -76,6 +78,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
         console.print("dry run: nothing is trained")
         return []
     keep_vocabulary(store, corpus)
+    remember_text(store, settings.data, corpus.info)
     use_compile_cache()  # for the fits of this process
     grid = launch.Phase("grid", "fit", [spec for spec in missing if spec != target], len(specs))
     finished = launch.train(console, store, settings, corpus, grid)

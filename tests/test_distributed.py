@@ -209,7 +209,8 @@ def test_four_devices_of_several_processes_reach_the_losses_of_one(corpus, alone
     said: list[dict] = []
     execute_in_group(job_of(Work(spec), place), said.append, lambda: None)
     assert_same_losses(tmp_path, spec.run_id, alone, processes=processes, devices=4, mesh="2x2x1")
-    assert said[-1] == {"finished": {"run_id": spec.run_id, "status": "done", "sentence": f"trained {STEPS} steps", "cause": ""}}
+    finished = {"run_id": spec.run_id, "status": "done", "sentence": f"trained {STEPS} steps", "cause": ""}
+    assert said[-1] == {"finished": finished}
 
 
 @pytest.mark.slow

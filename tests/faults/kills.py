@@ -1,6 +1,6 @@
 """Kills at random moments of a real small sweep; the same command again must end at the bits of an undisturbed one.
 
-    python tests/faults/kills.py --kills 200          # about 40 minutes on 2 cores; prints a table
+    PYTHONPATH=tests python -m faults.kills --kills 200     # about 30 minutes on 2 cores; prints a table
 
 Who is killed: a worker, the launcher, both (kill -9), the launcher by SIGTERM, by Ctrl-C twice. After each round: every
 run is done, none is lost or doubled, every loss and every curve equals the undisturbed sweep's bit for bit, nothing of
@@ -22,18 +22,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
+from faults.commands import command, differences
 
-from results.record import RunStatus
 from results.store import Store
 
 KINDS = ("worker", "launcher", "both", "SIGTERM", "SIGINT twice")
 KILLS_PER_ROUND = 10
 LONGEST_WAIT = 10.0  # seconds from the start of a command, or from the last kill of a worker, to the next kill
 ENDS_WITHIN = 60.0  # seconds for a command that was asked to stop
-SETTINGS = ["data.tokenizer=bytes", "data.sequence=16", "data.eval_tokens=2048", "optimiser.batch_sequences=8"]
-SETTINGS += ["data.max_epochs=10", "launcher.checkpoint_seconds=0.5", "launcher.restarts=3"]
-GRID = ["model.n=3e3,6e3", "data.tokens=3e5,6e5", "seed=0,1"]
+GRID = ("model.n=3e3,6e3", "data.tokens=4e5,1e6", "seed=0,1")
 RUNS = 8
 
 
@@ -51,11 +48,12 @@ class Tally:
 class Sweep:
     """One command under way."""
 
-    def __init__(self, texts: Path, store: Path):
-        self._out = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            command(texts, store), stdout=self._out, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    def __init__(self, texts: Path, store: Path, *arguments: str):
+        self._out = store.with_suffix(".out")
+        with self._out.open("wb") as out:
+            self.process = subprocess.Popen(
+                command(texts, store, *arguments), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def workers(self) -> list[int]:
         """Process numbers of its workers, from /proc."""
@@ -89,13 +87,7 @@ class Sweep:
         return True
 
     def output(self) -> str:
-        self._out.seek(0)
-        return self._out.read().decode(errors="replace")
-
-
-def command(texts: Path, store: Path) -> list[str]:
-    base = [sys.executable, "-m", "sweep", "-m", "data=text", f"data.path={texts}", f"store={store}"]
-    return ["env", "--default-signal=INT", *base, *SETTINGS, *GRID]
+        return self._out.read_text(errors="replace")
 
 
 def _kill(pid: int) -> None:
@@ -111,7 +103,7 @@ def kill_round(texts: Path, store: Path, kills: int, chance: random.Random, tall
         if sweep is None or sweep.process.poll() is not None:
             if sweep is not None and sweep.process.returncode == 0:
                 break  # it was faster than the kills: the rest of them goes to the next round
-            sweep = Sweep(texts, store)
+            sweep = Sweep(texts, store, *GRID)
             tally.commands += 1
         time.sleep(chance.uniform(0.0, LONGEST_WAIT))
         if sweep.process.poll() is not None:
@@ -144,7 +136,7 @@ def finish(texts: Path, store: Path, tally: Tally) -> None:
     """The same command until it succeeds: a run whose tries were used up in the round gets new ones."""
     for _ in range(5):
         tally.commands += 1
-        done = subprocess.run(command(texts, store), capture_output=True, text=True, timeout=900, check=False)
+        done = subprocess.run(command(texts, store, *GRID), capture_output=True, text=True, timeout=900, check=False)
         if "Traceback" in done.stdout + done.stderr:
             tally.wrong.append(f"a traceback at the end: {(done.stdout + done.stderr)[-600:]}")
         if done.returncode == 0:
@@ -152,33 +144,11 @@ def finish(texts: Path, store: Path, tally: Tally) -> None:
     tally.wrong.append(f"the command does not succeed: {done.stderr[-600:]}")
 
 
-def differences(store: Store, whole: Store) -> list[str]:
-    """Between a store that was disturbed and one that was not."""
-    found = []
-    (records, damaged), (expected, _) = store.records(), whole.records()
-    found += [f"damaged: {file.path.name}: {file.reason}" for file in damaged]
-    mine, theirs = ({record.run_id: record for record in some} for some in (records, expected))
-    if len(records) != RUNS or set(mine) != set(theirs):
-        found.append(f"{len(records)} records of {RUNS} runs")
-    for run_id in set(mine) & set(theirs):
-        one, other = mine[run_id], theirs[run_id]
-        if one.status != RunStatus.DONE:
-            found.append(f"{run_id} is {one.status}: {one.sentence}")
-        for name in ("loss", "loss_se", "bpb", "train_loss", "last_step", "prequential_bits"):
-            if getattr(one, name) != getattr(other, name):
-                found.append(f"{run_id}: {name} {getattr(one, name)!r} instead of {getattr(other, name)!r}")
-        curves = [where.curve(run_id) for where in (store, whole)]
-        for name in ("step", "loss", "gradient_norm"):
-            if not np.array_equal(curves[0][name], curves[1][name]):
-                found.append(f"{run_id}: the curve's {name} differs")
-    return found
-
-
 def kill_sweeps(texts: Path, folder: Path, kills: int, seed: int, say=lambda line: None) -> Tally:
     """Rounds of kills, each on a fresh store, against one undisturbed sweep."""
     tally, chance = Tally(), random.Random(seed)
     whole = folder / "whole"
-    subprocess.run(command(texts, whole), check=True, stdout=subprocess.DEVNULL, timeout=900)
+    subprocess.run(command(texts, whole, *GRID), check=True, stdout=subprocess.DEVNULL, timeout=900)
     started = time.monotonic()
     while sum(tally.kills.values()) < kills:
         store = folder / f"round-{tally.rounds}"
@@ -188,7 +158,7 @@ def kill_sweeps(texts: Path, folder: Path, kills: int, seed: int, say=lambda lin
         tally.wrong += [f"round {tally.rounds}: {line}" for line in differences(Store(store), Store(whole))]
         attempts = {record.run_id: record.attempt for record in Store(store).records()[0]}
         tally.attempts += sum(attempts.values())
-        again = subprocess.run(command(texts, store), capture_output=True, text=True, timeout=900, check=False)
+        again = subprocess.run(command(texts, store, *GRID), capture_output=True, text=True, timeout=900, check=False)
         if "nothing to train" not in again.stdout:
             tally.wrong.append(f"round {tally.rounds}: the same command once more trains")
         if {record.run_id: record.attempt for record in Store(store).records()[0]} != attempts:
