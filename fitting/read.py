@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitting.errors import InputError
+from fitting.footer import row_in_footer
 from fitting.points import Points
 from fitting.read_store import RUN_ID, store_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_WORTH_THREADS = 10_000  # starting threads takes longer than reading the one row of a run
+SMALL = 1_000_000  # bytes; read at once and by one thread, as the file of one run is
 STANDARD_INPUTS = ("n_params", "d_tokens", "flops")  # Points has them whatever the law
 
 
@@ -155,14 +156,19 @@ def _read_file(file: Path, wanted: Collection[str] | None) -> pa.Table:
 
     try:
         if file.suffix == ".parquet":
-            parquet = pq.ParquetFile(pa.memory_map(str(file)), pre_buffer=False)
-            names = [name for name in parquet.schema_arrow.names if wanted is None or name in wanted]
-            return parquet.read(names, use_threads=parquet.metadata.num_rows >= ROWS_WORTH_THREADS)
+            small = file.stat().st_size < SMALL
+            parquet = pq.ParquetFile(pa.BufferReader(file.read_bytes()) if small else file, pre_buffer=False)
+            schema = parquet.schema_arrow
+            names = [name for name in schema.names if wanted is None or name in wanted]
+            row = row_in_footer(parquet.metadata.metadata)
+            if row is not None:
+                return pa.Table.from_pylist([row], pa.schema([schema.field(name) for name in names]))
+            return parquet.read(names, use_threads=not small)
         table = pyarrow.csv.read_csv(file)
         names = table.column_names  # decodes the header, which may be damaged
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file}: not readable as CSV or Parquet ({first_line}); give a table with a header") from None
     if len(set(names)) != len(names):

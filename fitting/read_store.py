@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SINGLE, COMPACTED = "runs/*.parquet", "compact/runs-*.parquet"
 RUN_ID = "run_id"
-THREADS = 4
+THREADS = 2  # parsing a footer leaves Python's lock free, the rest does not: more take longer
 LISTINGS = 10  # each failure means that another compaction ended meanwhile
 
 Read = Callable[[Path], "pa.Table"]

@@ -15,7 +15,7 @@ from results.files import Entry, Files, unlistable
 class LocalFiles(Files):
     """A folder. A temporary file whose name starts with a dot is renamed: every file has one writer, nobody locks."""
 
-    threads = 4
+    threads = 2  # parsing a footer leaves Python's lock free, the rest does not: more take longer
 
     def __init__(self, root: Path):
         self.root = root

@@ -1,21 +1,19 @@
 """How is a run written to a Parquet file, and read back fast? One row a file of its own, or many in a compacted one.
 
-A Parquet reader spends its time on columns: 84 of them cost 0.8 ms a file, their pages more than their footer. A run's
-own file therefore repeats its row as JSON in the footer's key-value metadata, and is written without dictionaries,
-statistics and compression: reading it takes a quarter of the time. Whoever writes the file again by another program
-adds keys of its own to the footer, or drops ours: then the columns count.
+A run's own file repeats its row in its footer (fitting/footer.py) and is written without dictionaries, statistics and
+compression, which a single row does not pay for.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fitting.footer import VERSION, footer, row_in_footer
 from results.migrate import migrated
 from results.record import SCHEMA_VERSION, RunRecord, record_fields
 
@@ -26,7 +24,6 @@ _ALLOWED = {  # by column: Python types that it may hold
     name: (kind, *((int,) if kind is float else ()), *((type(None),) if _DEFAULTS.get(name, "") is None else ()))
     for name, kind in _FIELDS.items()
 }
-_VERSION, _ROW = b"isoflop_schema", b"isoflop_row"
 UNREADABLE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError)  # what damaged content raises
 
 
@@ -42,17 +39,16 @@ class NewerSchema(ValueError):
 def run_schema() -> pa.Schema:
     """One fixed schema, its version in the metadata."""
     fields = [pa.field(name, _ARROW[kind]) for name, kind in _FIELDS.items()]
-    return pa.schema(fields, metadata={_VERSION: str(SCHEMA_VERSION)})
+    return pa.schema(fields, metadata={VERSION: str(SCHEMA_VERSION)})
 
 
 def encode_run(record: RunRecord) -> bytes:
     table = pa.Table.from_pylist([vars(record)], schema=run_schema())
-    row = json.dumps(table.to_pylist()[0], separators=(",", ":"))
     sink = pa.BufferOutputStream()
     plain: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(sink, table.schema, store_schema=False, **plain) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({_VERSION.decode(): str(SCHEMA_VERSION), _ROW.decode(): row})
+        writer.add_key_value_metadata(footer(SCHEMA_VERSION, table.to_pylist()[0]))
     return sink.getvalue().to_pybytes()
 
 
@@ -61,10 +57,7 @@ def decode_run(data: bytes) -> RunRecord:
     file = pq.ParquetFile(pa.BufferReader(data))
     found = file.metadata.metadata or {}
     version = _version(found)
-    if set(found) == {_VERSION, _ROW}:
-        row = json.loads(found[_ROW])
-    else:
-        row = file.read(use_threads=False).to_pylist()[0]
+    row = row_in_footer(found) or file.read(use_threads=False).to_pylist()[0]
     return _record(migrated(row, version))
 
 
@@ -102,7 +95,7 @@ def run_ids(data: bytes) -> list[str]:
 
 def _version(metadata: Mapping[bytes, bytes]) -> int:
     """A file that does not say is read as one of today: its columns must do."""
-    version = int(metadata.get(_VERSION, SCHEMA_VERSION))
+    version = int(metadata.get(VERSION, SCHEMA_VERSION))
     if version > SCHEMA_VERSION:
         raise NewerSchema(version)
     return version
