@@ -173,6 +173,38 @@ def test_a_reader_whose_listing_is_overtaken_finds_the_row_in_the_compacted_file
     assert overtaken
 
 
+def test_a_compacted_file_that_vanishes_under_the_reader_is_found_in_the_one_that_took_it_in(store, monkeypatch):
+    compact(store)
+    before, real, overtaken = seen(store), type(store.files).read, []
+
+    def read(files, name):
+        if name.startswith("compact/runs-") and not overtaken:
+            overtaken.append(name)
+            store.write(a_record("run-0", started_at=0.0))
+            compact(Store(store.name))
+        return real(files, name)
+
+    reader = Store(store.name)
+    monkeypatch.setattr(type(store.files), "read", read)
+    assert len(reader.records()[0]) == len(before[0])
+    assert overtaken
+
+
+def test_a_listing_that_shows_neither_the_old_compacted_file_nor_the_new_one_is_asked_for_again(store, monkeypatch):
+    """Object stores and folders may list what is there at no one moment."""
+    compact(store)
+    real, asked = type(store.files).entries, []
+
+    def entries(files, folder):
+        listed = real(files, folder)
+        if folder == "compact":
+            asked.append(folder)
+        return [] if folder == "compact" and len(asked) == 1 else listed
+
+    monkeypatch.setattr(type(store.files), "entries", entries)
+    assert len(Store(store.name).records()[0]) == 6
+
+
 def test_a_curve_whose_parts_vanish_under_the_reader_is_read_whole(store, monkeypatch):
     real, overtaken = type(store.files).read, []
 
