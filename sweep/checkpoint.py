@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from results.store import Store
 from sweep.agreement import first_says
 from sweep.train import TrainState
 
@@ -32,11 +33,18 @@ class Progressed:
     code_bytes: float = 0.0  # raw, of these tokens
 
 
+def checkpoints_of(store: Store, run_id: str) -> Checkpoints:
+    """In the store's local folder; behind a URL too, where the store lies there."""
+    return Checkpoints(store.checkpoint_folder(run_id), store if "://" in store.name else None)
+
+
 class Checkpoints:
     """One folder per run. Opened lazily: importing Orbax takes a second that short runs need not pay twice."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, away: Store | None = None):
+        """away: a store behind a URL, which gets a copy of what is saved, and gives it to whoever goes on."""
         self.folder = folder
+        self._away, self._unsent = away, False
         self.damaged: list[str] = []  # a sentence for each step that could not be read
         self._manager: Any = None
 
@@ -47,12 +55,14 @@ class Checkpoints:
         manager = self._open()
         if first_says(progressed.step in manager.all_steps()):
             return
+        self._send()
         # On a CPU Orbax would read the very buffers that the next dispatch is given to reuse.
         copied = jax.tree.map(jnp.copy, state) if jax.default_backend() == "cpu" else state
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(copied._asdict()), meta=ocp.args.JsonSave(dataclasses.asdict(progressed))
         )
         manager.save(progressed.step, args=items, force=True)
+        self._unsent = True
 
     def restore(self, like: TrainState) -> tuple[Progressed, TrainState] | None:
         """The latest step that can be read, laid out on devices as `like` is; None where nothing was saved.
@@ -60,6 +70,8 @@ class Checkpoints:
         A step that cannot be read (cut short, overwritten) is set aside under a name with a dot, and the one before it
         is taken; `damaged` says so.
         """
+        if self._away is not None:
+            self._away.get_folder(self._name, self.folder)
         while first_says(self.folder.exists()):
             manager = self._open()
             latest = manager.latest_step()
@@ -98,8 +110,20 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for what is being written."""
         if self._manager is not None:
+            self._send()
             self._manager.close()
             self._manager = None
+
+    def _send(self) -> None:
+        """A copy of what was saved last, once it is written."""
+        if self._away is not None and self._unsent:
+            self._manager.wait_until_finished()
+            self._away.put_folder(self._name, self.folder)
+        self._unsent = False
+
+    @property
+    def _name(self) -> str:
+        return f"checkpoints/{self.folder.name}.tar"
 
     def _open(self) -> Any:
         import orbax.checkpoint as ocp

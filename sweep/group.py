@@ -102,7 +102,7 @@ def _newly_dead(processes: list[_Process]) -> list[_Process]:
 
 @contextlib.contextmanager
 def _started(job: dict[str, Any], place: Place) -> Generator[list[_Process]]:
-    logs, serial = Path(place.store) / "logs", next(_serial)
+    logs, serial = Store(place.store).local / "logs", next(_serial)
     logs.mkdir(parents=True, exist_ok=True)
     coordinator = f"127.0.0.1:{_free_port()}"
     processes: list[_Process] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from fitting.errors import InputError
 from results.store import Store
 from sweep.bundle import bundled, pack_limit
 from sweep.config import SweepSettings
@@ -57,6 +58,11 @@ def train(
     if not phase.missing:
         return {}
     launcher = launcher_for(settings, store, phase.runs)
+    if "://" in store.name and any(launcher.processes_of(spec) > 1 for spec in phase.missing):
+        raise InputError(
+            f"store {store.name} is behind a URL, where several processes cannot save one run together; give a folder "
+            f"that they share, or launcher.processes=1 and launcher.nodes=1"
+        )
 
     def place_of(spec: RunSpec) -> Place:
         return Place(
@@ -85,12 +91,8 @@ def train(
         under_way = launcher.adopt(set(specs))
         if under_way:
             console.print(f"{len(under_way)} of {len(specs)} runs are under way already: they are followed")
-        new, old = (
-            bundled(
-                with_trunks([spec for spec in phase.missing if (spec.run_id in under_way) == mine]), place_of, limit
-            )
-            for mine, limit in ((False, limit_of), (True, lambda spec: 1))
-        )
+        new = bundled(with_trunks([s for s in phase.missing if s.run_id not in under_way]), place_of, limit_of)
+        old = bundled([Work(s) for s in phase.missing if s.run_id in under_way], place_of, lambda spec: 1)
         flow = Flow(launcher, new, settings.launcher.restarts, jobs_of, display.update, old)
         if not launcher.follows:
             flow.start()

@@ -18,7 +18,7 @@ from results.measurement import Measurement
 from results.record import RunRecord, RunStatus
 from results.store import Store
 from sweep.agreement import first_says
-from sweep.checkpoint import Checkpoints, Progressed
+from sweep.checkpoint import Progressed, checkpoints_of
 from sweep.claim import claim
 from sweep.data.corpus import Corpus
 from sweep.evaluation import steps_between
@@ -50,7 +50,7 @@ class Member:
     def __init__(self, work: Work, place: Place, store: Store, corpus: Corpus):
         self.spec, self.store, self.corpus = work.spec, store, corpus
         self.forks = dict(work.forks)
-        self.checkpoints = Checkpoints(store.checkpoint_folder(self.spec.run_id))
+        self.checkpoints = checkpoints_of(store, self.spec.run_id)
         self.at = Progressed(step=0)
         self.rows: list[dict[str, float]] = []
         self.recent: list[float] = []
@@ -162,7 +162,7 @@ class Member:
         branches = self.forks.pop(self.at.step, ())
         self.write_rows()  # they are the beginning of the branches' curves
         for branch in branches:
-            folder = Checkpoints(self.store.checkpoint_folder(branch.run_id))
+            folder = checkpoints_of(self.store, branch.run_id)
             mine = claim(self.store.local / "claims", branch.run_id) if self.writes else None
             if first_says(self.writes and mine is None):
                 continue  # another process trains the branch already, from its own beginning

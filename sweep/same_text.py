@@ -38,11 +38,11 @@ def require_same_text(store: Store, settings: DataSettings, info: CorpusInfo, re
 def remember_text(store: Store, settings: DataSettings, info: CorpusInfo) -> None:
     """What these settings gave, for the next sweep."""
     note = {"fingerprint": info.fingerprint, "since": time.time(), "source": settings.source}
-    store.write_text(_name(settings), json.dumps(note) + "\n")
+    Store(store.local).write_text(_name(settings), json.dumps(note) + "\n")
 
 
 def _file(store: Store, settings: DataSettings) -> Path:
-    return store.path / _name(settings)
+    return store.local / _name(settings)
 
 
 def _name(settings: DataSettings) -> str:

@@ -152,7 +152,7 @@ def _forecast_target(
     sealed = store.forecast(target.run_id)
     if sealed is not None or target not in missing:
         return sealed
-    fit = fit_records([record for spec in specs if (record := store.read(spec.run_id))], str(store.path))
+    fit = fit_records([record for spec in specs if (record := store.read(spec.run_id))], store.name)
     if fit is None:
         console.print("no forecast: too few finished runs for a law")
         return None
@@ -179,7 +179,7 @@ def _report(
     grid_ids = {spec.run_id for spec in specs}
     grid = [record for record in outcome if record.run_id in grid_ids]
     targets = [record for record in outcome if record.run_id not in grid_ids]
-    fit = fit_records(grid, str(store.path))
+    fit = fit_records(grid, store.name)
     if fit is not None:
         store.write_text(f"fits/{settings.name}-{fit.points.digest}.json", json.dumps(fit_record(fit), indent=2) + "\n")
     print_outcome(console, grid, targets, fit, sealed, time.time() - began, trained)

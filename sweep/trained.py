@@ -52,7 +52,7 @@ def load_run(store: Store, run: str) -> Trained:
     """By its run_id or the beginning of it. Raises InputError where there is no such finished run."""
     import jax
 
-    from sweep.checkpoint import Checkpoints
+    from sweep.checkpoint import checkpoints_of
     from sweep.train import program_for
 
     records, _ = store.records()
@@ -72,7 +72,7 @@ def load_run(store: Store, run: str) -> Trained:
             f"run {record.run_id} was trained by another version of isoflop ({error}): this one cannot use its "
             f"parameters. Train it again"
         ) from None
-    checkpoints = Checkpoints(store.checkpoint_folder(record.run_id))
+    checkpoints = checkpoints_of(store, record.run_id)
     like = jax.tree.map(jax.numpy.asarray, program_for(spec).initial_state(0))
     restored = checkpoints.restore(like)
     checkpoints.close()

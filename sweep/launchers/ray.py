@@ -147,16 +147,17 @@ class RayLauncher(ClusterLauncher):
 
 def _how(task: Any) -> Ended:
     import ray
+    from ray import exceptions
 
     if task is None:
         return Ended("ended with the command that started it", Cause.DIED)
     try:
         ray.get(task)
-    except ray.exceptions.TaskCancelledError:
+    except exceptions.TaskCancelledError:
         return Ended("was cancelled", Cause.NONE)
-    except ray.exceptions.OutOfMemoryError:
+    except exceptions.OutOfMemoryError:
         return Ended("was ended by Ray for its memory", Cause.MEMORY)
-    except ray.exceptions.RayError as error:
+    except exceptions.RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return Ended(f"ended: {lines[-1][:200] if lines else type(error).__name__}", Cause.DIED)
     return Ended("ended without finishing its runs", Cause.DIED)

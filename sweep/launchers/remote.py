@@ -34,7 +34,7 @@ class Remote:
     def __init__(self, file: Path):
         self._ticket: Ticket = read_ticket(file)
         self._events = EventLog(file.with_suffix(".events"))
-        self._logs = Path(self._ticket.jobs[0].place.store) / "logs" / self._ticket.name
+        self._logs = Store(self._ticket.jobs[0].place.store).local / "logs" / self._ticket.name
         self._launcher: LocalLauncher | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = False

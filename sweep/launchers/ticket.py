@@ -1,7 +1,7 @@
 """Jobs that are handed to another machine: a file says what is to be done, another what has happened.
 
-store/jobs/NAME.json is written by the sweep, NAME.events by whoever executes it, a line an event. Both are plain JSON:
-nothing that is read back can run code.
+jobs/NAME.json in the store's local folder is written by the sweep, NAME.events by whoever executes it, a line an event.
+Both are plain JSON: nothing that is read back can run code.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def new_ticket(
 
 
 def tickets_folder(store: Store) -> Path:
-    return store.path / "jobs"
+    return store.local / "jobs"
 
 
 def write_ticket(store: Store, ticket: Ticket) -> Path:
@@ -66,7 +66,7 @@ def write_ticket(store: Store, ticket: Ticket) -> Path:
         "resources": dataclasses.asdict(ticket.resources),
         "run_ids": ticket.run_ids,  # for readers that only count
     }
-    return store.write_text(f"jobs/{ticket.name}.json", json.dumps(fields) + "\n")
+    return Store(store.local).write_text(f"jobs/{ticket.name}.json", json.dumps(fields) + "\n")
 
 
 def read_ticket(file: Path) -> Ticket:
