@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitting.errors import InputError, run_command
-from results.record import RunStatus
+from results.record import SETTLED, RunStatus
 
 if TYPE_CHECKING:
     from results.record import RunRecord
@@ -35,6 +35,7 @@ def list_runs(
     as_json: Annotated[bool, typer.Option("--json", help="print every column of every run as JSON")] = False,
 ) -> None:
     """List the newest runs: size, data, cost, loss, speed, and how each one stands."""
+    from results.handed_over import handed_over, handed_over_sentence
     from results.listing import plain
     from results.store import Store
 
@@ -57,6 +58,9 @@ def list_runs(
         )
     for file in damaged:
         typer.echo(plain(f"left out, cannot be read: {file.path}: {file.reason}"))
+    settled = {record.run_id for record in records if record.status in SETTLED}
+    if sentence := handed_over_sentence(handed_over(opened), settled):
+        typer.echo(plain(sentence))
 
 
 @app.command()

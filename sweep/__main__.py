@@ -6,14 +6,14 @@ import errno
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
-import hydra
-from omegaconf import DictConfig
+if TYPE_CHECKING:  # importing takes a while, in which a Ctrl-C is to be heard as at any time: see main
+    from omegaconf import DictConfig
 
 _refused: list[Exception] = []
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
 def sweep(config: DictConfig) -> str | None:
     """What was refused, for the launcher of another process: Hydra hands back what its jobs return."""
     from fitting.errors import InputError
@@ -30,6 +30,21 @@ def sweep(config: DictConfig) -> str | None:
 
 def main() -> None:
     """One line and exit code 2 for whatever the user can correct; a traceback only for our own mistakes."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _stop)
+        _command()
+    except KeyboardInterrupt as stop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # nothing is left to interrupt but Python's own end
+        sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+    if _refused:
+        print(f"error: {_refused[0]}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _command() -> None:
+    import hydra
     from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -40,8 +55,6 @@ def main() -> None:
     from sweep.flags import answered
     from sweep.guard import stand_guard
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors over instead of printing them
     # Hydra's parser wants all flags before the first override, or after the last; people type them anywhere.
     flags = get_args_parser().parse_intermixed_args()
@@ -49,7 +62,7 @@ def main() -> None:
     try:
         stand_guard()
         if not answered(flags):
-            sweep()
+            hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(sweep)()
     except (InputError, ArchitectureError) as error:
         _refused.append(error)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
@@ -58,13 +71,6 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         _refused.append(ValueError(f"{error}; what is done is in the store. Make room and run the same command again"))
-    except KeyboardInterrupt as stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # nothing is left to interrupt but Python's own end
-        sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
-    if _refused:
-        print(f"error: {_refused[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 def _stop(number: int, frame: object) -> None:

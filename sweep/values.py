@@ -14,7 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 MAPPINGS = (  # leaves, not groups
     *("design.axes", "design.target", "data.path", "data.mixture", "data.curriculum"),
-    *("launcher.tiers", "launcher.sbatch", "launcher.resources"),
+    *(
+        "launcher.tiers",
+        "launcher.sbatch",
+        "launcher.resources",
+        "launcher.node_selector",
+        "launcher.tpu",
+        "launcher.environment",
+    ),
 )
 UNSET = "???"  # what OmegaConf calls a value that must be given
 

@@ -55,6 +55,7 @@ class ClusterLauncher(Launcher):
 
     takes_branches = True
     outlive: bool  # whether jobs go on when the command that started them ends
+    knows_its_jobs: bool = True  # whether the cluster can be asked how they stand
 
     def __init__(self, settings: LauncherSettings, cluster: ClusterSettings, store: Store):
         self.settings, self.cluster, self.store = settings, cluster, store
@@ -78,6 +79,10 @@ class ClusterLauncher(Launcher):
     @abc.abstractmethod
     def _end(self, jobs: list[str]) -> None:
         """Asks the jobs to stop for good."""
+
+    @abc.abstractmethod
+    def _how_to_start(self) -> str:
+        """A sentence with the line to paste, where handing over does not start the jobs; else empty."""
 
     @abc.abstractmethod
     def _how_to_end(self, jobs: list[str]) -> str:
@@ -136,6 +141,8 @@ class ClusterLauncher(Launcher):
             return "what is done is in the store; the same command carries on"
         if not jobs:
             return "no job is left running"
+        if not self.knows_its_jobs:
+            return f"{self._how_to_start()}. The same command reports what they have done; {self._how_to_end(jobs)}"
         return (
             f"{len(jobs)} {self.settings.name} job{'s' * (len(jobs) > 1)} go on; the same command follows them again. "
             f"To end them: {self._how_to_end(jobs)}"
@@ -149,6 +156,8 @@ class ClusterLauncher(Launcher):
         return [*(self._job_logs(ticket.job) if ticket.job else []), *own]
 
     def adopt(self, run_ids: set[str]) -> set[str]:
+        if not self.knows_its_jobs:
+            return set()
         mine = [ticket for ticket in tickets(self.store) if ticket.launcher == self.settings.name]
         over = self._ended([ticket.job for ticket in mine if ticket.job is not None])
         found: set[str] = set()

@@ -138,6 +138,9 @@ class RayLauncher(ClusterLauncher):
             ray.cancel(task)  # a KeyboardInterrupt there: its workers save and stop
         ray.wait(tasks, num_returns=len(tasks), timeout=60)
 
+    def _how_to_start(self) -> str:
+        return ""
+
     def _how_to_end(self, jobs: list[str]) -> str:
         return "ray stop"
 

@@ -82,9 +82,13 @@ class Remote:
         self._logs.mkdir(parents=True, exist_ok=True)
         stderr = self._logs / f"process-{rank}-{os.getpid()}.log"
         lines = [json.dumps(job_to_json(job.works, job.place)) for job in _with_branches(self._ticket)]
+        command = [sys.executable, "-m", "sweep.process"]
+        if coordinator := os.environ.get("ISOFLOP_COORDINATOR"):
+            command += ["--coordinator", coordinator]
+            command += ["--processes", str(self._ticket.resources.nodes), "--index", str(rank)]
         with stderr.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sweep.process"],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
                 stderr=log,

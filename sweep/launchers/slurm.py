@@ -164,6 +164,9 @@ class SlurmLauncher(ClusterLauncher):
     def _end(self, jobs: list[str]) -> None:
         subprocess.run(["scancel", *jobs], capture_output=True, timeout=ASK_SECONDS, check=False)
 
+    def _how_to_start(self) -> str:
+        return ""
+
     def _how_to_end(self, jobs: list[str]) -> str:
         return shlex.join(["scancel", *dict.fromkeys(job.split("_")[0] for job in jobs)])
 

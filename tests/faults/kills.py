@@ -129,7 +129,7 @@ def _wait(sweep: Sweep, kind: str, tally: Tally) -> None:
         sweep.process.wait()
     said = sweep.output()
     if "Traceback" in said:
-        tally.wrong.append(f"a traceback after {kind}: {said[-600:]}")
+        tally.wrong.append(f"a traceback after {kind}: {said[-1500:]}")
 
 
 def finish(texts: Path, store: Path, tally: Tally) -> None:
@@ -149,7 +149,7 @@ def kill_sweeps(texts: Path, folder: Path, kills: int, seed: int, say=lambda lin
     tally, chance = Tally(), random.Random(seed)
     whole = folder / "whole"
     subprocess.run(command(texts, whole, *GRID), check=True, stdout=subprocess.DEVNULL, timeout=900)
-    started = time.monotonic()
+    started, said = time.monotonic(), 0
     while sum(tally.kills.values()) < kills:
         store = folder / f"round-{tally.rounds}"
         tally.rounds += 1
@@ -166,6 +166,9 @@ def kill_sweeps(texts: Path, folder: Path, kills: int, seed: int, say=lambda lin
         if left := list((store / "claims").glob("*.lock")):
             held = [file for file in left if _held(file)]
             tally.wrong += [f"round {tally.rounds}: {file.name} is still held" for file in held]
+        for line in tally.wrong[said:]:
+            say(line)
+        said = len(tally.wrong)
         count, passed = sum(tally.kills.values()), time.monotonic() - started
         say(f"{count}/{kills} kills, {len(tally.wrong)} wrong, ETA {passed / count * (kills - count) / 60:.0f} min")
     return tally
