@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
+
+from sweep import interrupt
 
 if TYPE_CHECKING:  # importing takes a while, in which a Ctrl-C is to be heard as at any time: see main
     from omegaconf import DictConfig
@@ -31,13 +32,11 @@ def sweep(config: DictConfig) -> str | None:
 def main() -> None:
     """One line and exit code 2 for whatever the user can correct; a traceback only for our own mistakes."""
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _stop)
+        interrupt.listen()
         _command()
-    except KeyboardInterrupt as stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # nothing is left to interrupt but Python's own end
-        sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+    except KeyboardInterrupt:
+        interrupt.deaf()
+        sys.exit(interrupt.exit_code())
     if _refused:
         print(f"error: {_refused[0]}", file=sys.stderr)
         sys.exit(2)
@@ -71,11 +70,6 @@ def _command() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         _refused.append(ValueError(f"{error}; what is done is in the store. Make room and run the same command again"))
-
-
-def _stop(number: int, frame: object) -> None:
-    """Whoever ends the command otherwise than by Ctrl-C is heard the same way."""
-    raise KeyboardInterrupt(number)
 
 
 def _one_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from fitting.errors import InputError
 from results.record import RunStatus
 from sweep.events import Cause, Elsewhere, Event, Finished, Forked, Retried
+from sweep.interrupt import check
 from sweep.launchers.launcher import Job, Launcher
 from sweep.place import Place, Work
 from sweep.spec import RunSpec
@@ -70,7 +71,8 @@ class Flow:
         self._submit(self._first)
 
     def step(self, seconds: float) -> None:
-        """One look at the launcher, and what follows from it."""
+        """One look at the launcher, and what follows from it. Raises KeyboardInterrupt where a signal was heard."""
+        check()
         told: list[Event] = []
         ready: list[str] = []
         again: dict[str, Job] = {}

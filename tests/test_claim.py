@@ -10,8 +10,8 @@ import pytest
 from sweep.claim import claim
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="file locks of Unix")
-HOLD = "import sys, pathlib; from sweep.claim import claim; c = claim(pathlib.Path(sys.argv[1]), 'run'); print(bool(c)); "
-HOLD += "sys.stdout.flush(); sys.stdin.read()"
+HOLD = "import sys, pathlib; from sweep.claim import claim; held = claim(pathlib.Path(sys.argv[1]), 'run'); "
+HOLD += "print(bool(held), flush=True); sys.stdin.read()"
 
 
 def test_a_claim_holds_until_it_is_released_or_its_holder_is_killed(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from sweep.launchers.settings import ClusterSettings, LauncherSettings, cluster_
 from sweep.launchers.ticket import Ticket, tickets_folder
 from sweep.reader import Reader
 
+CONNECT_SECONDS = 10.0
 OBJECTS = 80 * 10**6  # bytes of Ray's object store on this machine: nothing but paths goes through it
 
 
@@ -103,6 +105,8 @@ class RayLauncher(ClusterLauncher):
         if ray.is_initialized():
             return
         address = self._own.address or os.environ.get("RAY_ADDRESS")
+        if address:
+            _require_listener(address)
         folder = {
             "env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))}
         }
@@ -146,6 +150,17 @@ class RayLauncher(ClusterLauncher):
 
     def _job_logs(self, job: str) -> list[Path]:
         return []
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself waits for many minutes. Raises InputError where nobody listens; addresses without a port pass."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"no Ray answers at {address}: {error}; check launcher.address") from None
 
 
 def _how(task: Any) -> Ended:

@@ -129,7 +129,7 @@ def _wait(sweep: Sweep, kind: str, tally: Tally) -> None:
         sweep.process.wait()
     said = sweep.output()
     if "Traceback" in said:
-        tally.wrong.append(f"a traceback after {kind}: {said[-1500:]}")
+        tally.wrong.append(f"a traceback after {kind}: {said[max(0, said.index('Traceback') - 300) :][:2500]}")
 
 
 def finish(texts: Path, store: Path, tally: Tally) -> None:

@@ -1,0 +1,50 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a command the same way, wherever they find it.
+
+The handler raises KeyboardInterrupt, so that what is under way ends at once. Python swallows what is raised while it
+frees an object; so the handler also remembers, and the loop of a sweep asks.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+_asked: int | None = None  # the signal that was heard
+
+
+def listen() -> None:
+    """From now on."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    sys.unraisablehook = _tell
+
+
+def deaf() -> None:
+    """Nothing is left to interrupt but Python's own end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def check() -> None:
+    """Raises KeyboardInterrupt where a signal was heard, whether or not it got through."""
+    if _asked is not None:
+        raise KeyboardInterrupt(_asked)
+
+
+def exit_code() -> int:
+    """As a shell has it: 128 and the number of the signal."""
+    return 128 + (signal.SIGINT if _asked is None else _asked)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    global _asked
+    _asked = number
+    raise KeyboardInterrupt(number)
+
+
+def _tell(unraisable: Any) -> None:
+    """What was swallowed is said by Python, except an interrupt: `check` will find it."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
