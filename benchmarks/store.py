@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,23 @@ CURVE_PARTS, CURVE_ROWS, FIGURES = 4, 50, 20
 WITH_CURVES = 10  # one run in so many
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Seconds. Processor time, of child processes too, tells what others on the machine add to the other figure."""
+
+    wall: float
+    processor: float
+
+    @staticmethod
+    def by(question: Callable[[], object]) -> Taken:
+        began, used = time.perf_counter(), sum(os.times()[:4])
+        question()
+        return Taken(time.perf_counter() - began, sum(os.times()[:4]) - used)
+
+    def over(self, count: int) -> str:
+        return f"{seconds(self.wall / count)} / {seconds(self.processor / count)}"
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--runs", type=int, default=10_000)
@@ -42,11 +61,8 @@ def main() -> None:
 
 def measure(store: Store, runs: int, repeats: int) -> None:
     records = [a_record(index) for index in range(runs)]
-    began = time.perf_counter()
-    for record in records:
-        store.write(record)
-    print(f"{runs} runs, medians of {repeats}\n\n| | before compact | after |\n|---|---|---|")
-    written = (time.perf_counter() - began) / runs
+    written = Taken.by(lambda: [store.write(record) for record in records])
+    print(f"{runs} runs, medians of {repeats}, wall / processor seconds\n\n| | before compact | after |\n|---|---|---|")
     for record in records[::WITH_CURVES]:
         write_curve_and_evaluations(store, record.run_id)
     ids = [record.run_id for record in random.Random(0).sample(records, min(runs, 1000))]
@@ -62,17 +78,16 @@ def measure(store: Store, runs: int, repeats: int) -> None:
     }
     store.records()
     before = {name: median(question, repeats) for name, question in questions.items()}
-    began = time.perf_counter()
-    done = compact(store)
-    compacted = time.perf_counter() - began
+    done = []
+    compacted = Taken.by(lambda: done.append(compact(store)))
     store.records()
     after = {name: median(question, repeats) for name, question in questions.items()}
     for name in questions:
         each = len(ids) if name.endswith("each") else 1
-        print(f"| {name} | {seconds(before[name] / each)} | {seconds(after[name] / each)} |")
-    files = done.run_files + done.curve_files + done.evaluation_files
-    print(f"| `Store.write(record)`, each | {seconds(written)} | |")
-    print(f"| `compact` of {files:,} files | {seconds(compacted)} | |")
+        print(f"| {name} | {before[name].over(each)} | {after[name].over(each)} |")
+    files = sum(one.run_files + one.curve_files + one.evaluation_files for one in done)
+    print(f"| `Store.write(record)`, each | {written.over(runs)} | |")
+    print(f"| `compact` of {files:,} files | {compacted.over(1)} | |")
 
 
 def a_record(index: int) -> RunRecord:
@@ -117,13 +132,9 @@ def command(name: str, store: Store, *options: str) -> None:
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 
 
-def median(question: Callable[[], object], repeats: int) -> float:
-    taken = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        question()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+def median(question: Callable[[], object], repeats: int) -> Taken:
+    taken = [Taken.by(question) for _ in range(repeats)]
+    return Taken(statistics.median(one.wall for one in taken), statistics.median(one.processor for one in taken))
 
 
 def seconds(value: float) -> str:
