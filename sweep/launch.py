@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 
 from fitting.errors import InputError
+from results.record import RunStatus
 from results.store import Store
 from sweep.bundle import bundled, pack_limit
 from sweep.config import SweepSettings
@@ -23,6 +25,8 @@ from sweep.progress import SweepProgress
 from sweep.smallest import smallest_layout
 from sweep.spec import RunSpec
 from sweep.trunks import with_trunks
+
+LOGS_SHOWN = 5  # of failed runs
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,21 @@ def train(
             flow.start()
             console.print(launcher.leave(), highlight=False, markup=False)
             return None
+        began = time.monotonic()
         try:
-            return flow.run()
+            ended = flow.run()
+            took, slots = time.monotonic() - began, min(launcher.slots, len(specs))
+            console.print(f"{phase.label}: {len(ended)} runs in {took:.1f} s, {slots} at once", highlight=False)
+            _print_logs(console, launcher, ended)
+            return ended
         except KeyboardInterrupt:
             console.print(f"stopped: {launcher.leave()}", highlight=False, markup=False)
             raise
+
+
+def _print_logs(console: Console, launcher: Launcher, ended: dict[str, Finished]) -> None:
+    """Where to read on about the first runs that failed."""
+    failed = [event.run_id for event in ended.values() if event.status == RunStatus.FAILED]
+    for run_id in failed[:LOGS_SHOWN]:
+        for file in launcher.logs(run_id)[-1:]:
+            console.print(f"{run_id[:8]}: its log is {file}", highlight=False, markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from results.record import RunStatus
 from results.store import Store
 
 pytest.importorskip("ray")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.slow
 GRID = ("model.n=3e3,6e3", "data.tokens=1e5,1e6", "mesh.data=1")
 RAY = ("launcher=ray", "launcher.workers=2", "launcher.checkpoint_seconds=0.5")
 

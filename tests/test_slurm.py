@@ -21,7 +21,6 @@ from results.store import Store
 pytest.importorskip("submitit")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("slurm"),
     pytest.mark.skipif(slurm_here.missing() is not None, reason=str(slurm_here.missing())),
 ]
 GRID = ("model.n=3e3,6e3", "data.tokens=1e5,2e5")

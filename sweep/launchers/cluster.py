@@ -223,14 +223,19 @@ class ClusterLauncher(Launcher):
     def _tickets_for(self, jobs: Sequence[Job]) -> list[Ticket]:
         """Jobs of the same resources, spread over tickets of about job_minutes, the longest first; as many tickets as
         slots at least, so that nothing waits for a neighbour while a slot is free."""
-        groups: dict[Resources, list[tuple[float, Job]]] = {}
+        members = [
+            [
+                *(work.spec for work in job.works),
+                *(spec for work in job.works for _, after in work.forks for spec in after),
+            ]
+            for job in jobs
+        ]
         records, _ = self.store.records()
-        for job in jobs:
-            resources = self.cluster.resources_of(job.works[0].spec)
-            specs = [work.spec for work in job.works]
-            branches = [spec for work in job.works for _, after in work.forks for spec in after]
-            seconds = sum(estimated_seconds([*specs, *branches], records, resources.cores))
-            groups.setdefault(resources, []).append((seconds, job))
+        estimates = iter(estimated_seconds([spec for specs in members for spec in specs], records))
+        groups: dict[Resources, list[tuple[float, Job]]] = {}
+        for job, specs in zip(jobs, members, strict=True):
+            seconds = sum(next(estimates) for _ in specs)
+            groups.setdefault(self.cluster.resources_of(job.works[0].spec), []).append((seconds, job))
         made = []
         for resources, timed in groups.items():
             wanted = math.ceil(sum(seconds for seconds, _ in timed) / (60 * self.cluster.job_minutes or 1e-9))

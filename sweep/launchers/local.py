@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+import bisect
 import os
 import selectors
 import sys
@@ -36,15 +36,14 @@ class LocalLauncher(Launcher):
         devices: int | None = None,
         runs: int = 1,
         hang_minutes: float = HANG_MINUTES,
-        in_order: bool = False,
         processes: int = 1,
     ):
         """`devices` that a run needs; None: one accelerator, or the CPU's cores shared among `runs`.
 
         `runs` is how many the sweep has in all, not how many are left: so the same command spreads a run the same way
-        every time, and its result has the same bits. in_order: jobs are taken as they came, not the dearest first.
+        every time, and its result has the same bits.
         """
-        self._in_order, self._processes = in_order, processes
+        self._processes = processes
         self._logs, self._hang_seconds = logs, 60 * hang_minutes
         self._cores = available_cores()
         self._accelerators = accelerator_count()
@@ -53,7 +52,7 @@ class LocalLauncher(Launcher):
             devices = 1 if self._accelerators else max(1, len(self._cores) // min(self.slots, runs))
         self.devices = devices
         self.accelerated = self._accelerators > 0
-        self._queue: collections.deque[Job] = collections.deque()
+        self._queue: list[Job] = []  # the dearest last
         self._workers: dict[int, WorkerProcess] = {}  # by place among the slots, which tells its cores or accelerators
         self._selector = selectors.DefaultSelector()
         self._stderr: dict[str, list[Path]] = {}
@@ -69,8 +68,8 @@ class LocalLauncher(Launcher):
         return device_memory(given, "gpu" if self.accelerated else "cpu", self.slots * self.devices)
 
     def submit(self, jobs: list[Job]) -> None:
-        queue = [*self._queue, *jobs]
-        self._queue = collections.deque(queue if self._in_order else sorted(queue, key=lambda job: -job.flops))
+        for job in sorted(jobs, key=lambda job: job.flops):
+            bisect.insort_right(self._queue, job, key=lambda job: job.flops)
 
     def poll(self, seconds: float) -> list[Event]:
         events: list[Event] = self._assign()
@@ -124,7 +123,7 @@ class LocalLauncher(Launcher):
         for worker in idle:
             if not self._queue:
                 break
-            job = self._queue.popleft()
+            job = self._queue.pop()
             worker.take(job)
             for run_id in job.run_ids:
                 self._stderr.setdefault(run_id, []).append(worker.stderr)

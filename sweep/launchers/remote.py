@@ -61,7 +61,7 @@ class Remote:
     def _run_here(self) -> None:
         ticket = self._ticket
         launcher = LocalLauncher(
-            self._logs, workers=1, devices=ticket.resources.devices, hang_minutes=ticket.hang_minutes, in_order=True
+            self._logs, workers=1, devices=ticket.resources.devices, hang_minutes=ticket.hang_minutes
         )
         with launcher:
             self._launcher = launcher
