@@ -1,4 +1,4 @@
-"""What does a launcher cost? One grid of 60 runs of ten seconds through each: the same losses, and wall minus busy time.
+"""What does a launcher cost? One grid of 60 runs of ten seconds through each: same losses, wall minus busy time.
 
     python benchmarks/launchers.py local slurm ray     # about 6 minutes each on 2 cores; prints a table
 
