@@ -61,7 +61,7 @@ def print_plan(
         dollars = f", about ${busy / 3600 * price:.3g} at ${price:g} an hour and worker" if price else ""
         console.print(
             f"{len(left)} of {len(everything)} runs to train, {flops:.2e} FLOPs, about {total / 60:.1f} minutes with "
-            f"{slots} at once{dollars} (N: non-embedding parameters)"
+            f"{min(slots, len(left))} at once{dollars} (N: non-embedding parameters)"
         )
     else:
         console.print(f"all {len(everything)} runs are in the store: nothing to train")

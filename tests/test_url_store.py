@@ -1,4 +1,4 @@
-"""A sweep over a store behind a URL: records there, checkpoints carried there, and whoever comes later goes on from them.
+"""A sweep over a store behind a URL: its records lie there, its checkpoints are carried there, and others go on.
 
 local:// is fsspec's own file system: the way that s3:// and gs:// take, without a server.
 """

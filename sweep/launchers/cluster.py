@@ -114,7 +114,13 @@ class ClusterLauncher(Launcher):
             write_ticket(self.store, ticket)
             groups.setdefault(ticket.resources, []).append(ticket)
         for group in groups.values():
-            for ticket, job in zip(group, self._hand_over(group), strict=True):
+            try:
+                names = self._hand_over(group)
+            except BaseException:  # refused, or Ctrl-C in the middle of it: what was started finds no ticket and ends
+                for ticket in group:
+                    drop_ticket(self.store, ticket.name)
+                raise
+            for ticket, job in zip(group, names, strict=True):
                 ticket = dataclasses.replace(ticket, job=job)
                 write_ticket(self.store, ticket)
                 self._follow(ticket)

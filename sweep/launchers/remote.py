@@ -32,7 +32,10 @@ class Remote:
     """One job of a cluster."""
 
     def __init__(self, file: Path):
-        self._ticket: Ticket = read_ticket(file)
+        try:
+            self._ticket: Ticket = read_ticket(file)
+        except FileNotFoundError:
+            sys.exit(f"{file} is gone: its sweep took it back, or it is done")
         self._events = EventLog(file.with_suffix(".events"))
         self._logs = Store(self._ticket.jobs[0].place.store).local / "logs" / self._ticket.name
         self._launcher: LocalLauncher | None = None

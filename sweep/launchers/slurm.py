@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 import subprocess
@@ -109,7 +111,7 @@ class SlurmLauncher(ClusterLauncher):
         executor.update_parameters(**self._parameters(tickets))
         folder = tickets_folder(self.store).absolute()
         try:
-            with executor.batch():
+            with contextlib.redirect_stderr(io.StringIO()), executor.batch():  # what sbatch says is in the error too
                 jobs = [executor.submit(SlurmTask(str(folder / f"{ticket.name}.json"))) for ticket in tickets]
             return [job.job_id for job in jobs]
         except FailedJobError as error:
