@@ -10,6 +10,7 @@ from results.record import SETTLED, RunStatus
 from results.store import Store
 from sweep.events import Cause, Finished
 
+REFUSED = 3  # exit code of a process that the same job would be refused by again
 STDERR_LINES = 3  # of a dead process, kept in the record
 NOISE = ("warning", "Error in sys.excepthook", "[Gloo]", "spmd_partitioner")
 # What XLA, NumPy, C++ and Slurm say where there is too little memory.
@@ -28,6 +29,13 @@ def cause_of(error: Exception) -> Cause:
     if is_about_memory(f"{type(error).__name__}: {error}"):
         return Cause.MEMORY
     return Cause.STALLED if isinstance(error, TimeoutError) else Cause.RAISED
+
+
+def cause_of_death(code: int, sentence: str) -> Cause:
+    """Of a run of several processes, from the exit code of the first that ended and what was said of it."""
+    if code == REFUSED:
+        return Cause.RAISED
+    return Cause.MEMORY if is_about_memory(sentence) else Cause.DIED
 
 
 def is_about_memory(sentence: str) -> bool:

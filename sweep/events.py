@@ -49,6 +49,15 @@ class Elsewhere:
     """Another process, of another sweep perhaps, is training this run at this moment."""
 
     run_id: str
+    holder: str = "another process"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The cluster says why a job does not start, and it will not by itself."""
+
+    run_id: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,8 @@ class Finished:
     cause: str = Cause.NONE
 
 
-Event = Started | Progress | Forked | Elsewhere | Retried | Finished
-_ALL = (Started, Progress, Forked, Elsewhere, Retried, Finished)
+Event = Started | Progress | Forked | Elsewhere | Waiting | Retried | Finished
+_ALL = (Started, Progress, Forked, Elsewhere, Waiting, Retried, Finished)
 _KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in _ALL}
 
 

@@ -30,8 +30,11 @@ from sweep.place import Place, Work
 from sweep.spec import RunSpec
 from sweep.train import STEPS_PER_DISPATCH, Advanced
 
+DISPATCH_SECONDS = 5.0  # about as long as one may take
+CPU_RATE, ACCELERATOR_RATE = 5e10, 5e13  # FLOP/s of one device: a core here reaches 2e10 to 8e10; the other is assumed
 CURVE_SECONDS = 10.0  # between two curve parts on disk
 PROGRESS_SECONDS = 0.5
+WAIT_SECONDS = 2.0  # between two looks at a run that another process trains
 
 
 Report = Callable[[Event], None]
@@ -66,7 +69,7 @@ def execute_together(
     store = Store(place.store)
     claims: list[Claim] = []
     try:
-        ended, mine = _taken(works, store, report, claims)
+        ended, mine = _taken(works, store, report, claims, stopped)
         if mine:
             corpus = _corpus(place, mine)
             members = [Member(work, place, store, corpus) for work in mine]
@@ -78,7 +81,7 @@ def execute_together(
 
 
 def _taken(
-    works: Sequence[Work], store: Store, report: Report, claims: list[Claim]
+    works: Sequence[Work], store: Store, report: Report, claims: list[Claim], stopped: Callable[[], str | None]
 ) -> tuple[dict[str, RunRecord], list[Work]]:
     """(records of runs that ended before, works that are this process's to train). Claims are added as they are made.
 
@@ -91,8 +94,11 @@ def _taken(
         held = None
         if not first_says(_settled(store, work.spec) is not None):
             held = claim(store.local / "claims", run_id) if jax.process_index() == 0 else None
+            while not first_says(held is not None) and jax.process_count() > 1 and not anybody(stopped() is not None):
+                time.sleep(WAIT_SECONDS)  # the processes of a job cannot part and meet again: they wait
+                held = claim(store.local / "claims", run_id) if jax.process_index() == 0 else None
             if not first_says(held is not None):
-                report(Elsewhere(run_id))
+                report(Elsewhere(run_id, _holder(store, run_id)))
                 continue
         record = _settled(store, work.spec)
         if first_says(record is not None):
@@ -106,6 +112,13 @@ def _taken(
             claims.append(held)
         mine.append(work)
     return ended, mine
+
+
+def _holder(store: Store, run_id: str) -> str:
+    record = store.read(run_id)
+    if record is None or record.pid is None:
+        return "another process"
+    return f"process {record.pid} on {record.host}"
 
 
 def _corpus(place: Place, works: Sequence[Work]) -> Corpus:
@@ -137,6 +150,14 @@ class _Pending:
     advanced: Advanced
 
 
+def longest_dispatch(specs: Sequence[RunSpec], devices: int) -> int:
+    """Steps of one dispatch: a run is saved, stopped and heard of between two. By FLOPs and not by the clock, so that
+    every attempt writes the same rows."""
+    rate = devices * (CPU_RATE if jax.default_backend() == "cpu" else ACCELERATOR_RATE)
+    steps = DISPATCH_SECONDS * rate / sum(spec.flops_of(1) for spec in specs)
+    return max(1, min(STEPS_PER_DISPATCH, int(steps)))
+
+
 class _Training:
     """The loop over dispatches."""
 
@@ -146,6 +167,7 @@ class _Training:
         self.diverged: dict[str, str] = {}  # sentences, until the next pause ends the run
         self.saved_at = self.flushed_at = self.reported_at = self.read_at = now()
         self.first = True
+        self.longest = longest_dispatch([member.spec for member in members], place.layout.devices)
         self.questions = questions_of(place.tasks, place.questions, members[0].corpus)
 
     def finish(self) -> dict[str, RunRecord]:
@@ -181,11 +203,7 @@ class _Training:
     def _queue(
         self, alive: list[Member], ahead: int = 0, unless: Callable[[], bool] = lambda: False
     ) -> _Pending | None:
-        count = (
-            min(STEPS_PER_DISPATCH, *(member.left - ahead for member in alive))
-            if len(alive) > 1
-            else min(STEPS_PER_DISPATCH, alive[0].left - ahead)
-        )
+        count = min([self.longest, *(member.left - ahead for member in alive)])
         batches = {id(member): member.batch(member.at.step + ahead, count) for member in alive}
         if unless():  # asked last: several processes wait here for what is queued already
             return None

@@ -20,7 +20,7 @@ from typing import Any
 
 from results.record import RunStatus
 from results.store import Store
-from sweep.deaths import bury, how_it_ended
+from sweep.deaths import bury, cause_of_death, how_it_ended
 from sweep.events import event_to_json
 from sweep.place import Place, place_from_json, work_from_json
 from sweep.worker import LAUNCHER_GONE
@@ -54,16 +54,16 @@ def execute_in_group(job: dict[str, Any], say: Say, stopped: Callable[[], str | 
                 waiting.remove(message[kind]["run_id"])
         say(message)
 
-    sentence = _run(job, place, tell, stopped)
-    status, reason = RunStatus.FAILED, stopped()
+    code, sentence = _run(job, place, tell, stopped)
+    status, reason, cause = RunStatus.FAILED, stopped(), cause_of_death(code, sentence)
     if reason is not None:
         status, sentence = RunStatus.INTERRUPTED, f"{reason}; {sentence} before it was saved; run it again to go on"
     for run_id in list(waiting):
-        tell(event_to_json(bury(Store(place.store), run_id, status, sentence)))
+        tell(event_to_json(bury(Store(place.store), run_id, status, sentence, cause)))
 
 
-def _run(job: dict[str, Any], place: Place, tell: Say, stopped: Callable[[], str | None]) -> str:
-    """Until all processes are gone; how the first of them went."""
+def _run(job: dict[str, Any], place: Place, tell: Say, stopped: Callable[[], str | None]) -> tuple[int, str]:
+    """Until all processes are gone; the exit code of the first of them, and how it went."""
     with _started(job, place) as processes, selectors.DefaultSelector() as selector:
         speaker = processes[0].popen.stdout
         assert speaker is not None
@@ -89,7 +89,8 @@ def _run(job: dict[str, Any], place: Place, tell: Say, stopped: Callable[[], str
                 _signal(processes, signal.SIGKILL)
         assert first is not None
         assert first.code is not None
-        return f"process {first.index} of {len(processes)} ended {how_it_ended(first.code, first.stderr)}"
+        told = f"process {first.index} of {len(processes)} ended {how_it_ended(first.code, first.stderr)}"
+        return first.code, told
 
 
 def _newly_dead(processes: list[_Process]) -> list[_Process]:

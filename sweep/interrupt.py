@@ -17,7 +17,8 @@ _asked: int | None = None  # the signal that was heard
 def listen() -> None:
     """From now on."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background
+            signal.signal(number, _stop)
     sys.unraisablehook = _tell
 
 

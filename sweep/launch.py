@@ -109,8 +109,9 @@ def train(
             console.print(f"{phase.label}: {len(ended)} runs in {took:.1f} s, {slots} at once", highlight=False)
             _print_logs(console, launcher, ended)
             return ended
-        except KeyboardInterrupt:
-            console.print(f"stopped: {launcher.leave()}", highlight=False, markup=False)
+        except BaseException as error:
+            word = "stopped" if isinstance(error, KeyboardInterrupt) else "ended early"
+            console.print(f"{word}: {launcher.leave()}", highlight=False, markup=False)
             raise
 
 

@@ -17,7 +17,9 @@ import sys
 import traceback
 
 from fitting.cache import use_compile_cache
-from sweep.worker import Channel, Stop, keep_to_own_cores
+from fitting.errors import InputError
+from sweep.deaths import REFUSED
+from sweep.worker import STOP_SIGNALS, Channel, Stop, keep_to_own_cores
 
 CPU_DEVICES = "--xla_force_host_platform_device_count"
 
@@ -30,12 +32,15 @@ def main() -> None:
     asked = parser.parse_args()
     stop = Stop()
     channel = Channel(stop)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (*STOP_SIGNALS, signal.SIGHUP):
         signal.signal(number, stop.on_signal)
     keep_to_own_cores()
     use_compile_cache()
     try:
         _train(asked, channel, stop)
+    except InputError as error:  # the same again would be refused again
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(REFUSED)
     except Exception:
         traceback.print_exc()
         sys.stderr.flush()

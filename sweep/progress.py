@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from results.record import RunStatus
-from sweep.events import Elsewhere, Event, Finished, Progress, Retried, Started
+from sweep.events import Elsewhere, Event, Finished, Progress, Retried, Started, Waiting
 from sweep.spec import RunSpec
 
 PLAIN_SECONDS = 15.0  # between two plain progress lines
@@ -30,6 +30,7 @@ class SweepProgress:
         self._of: dict[str, tuple[float, float]] = {}
         self._started = time.monotonic()
         self._resumed_at: dict[str, int] = {}
+        self._elsewhere: set[str] = set()  # those of which it was said
         self._printed = self._started
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
@@ -51,10 +52,17 @@ class SweepProgress:
                 self._resumed_at.setdefault(event.run_id, 0 if event.step <= 256 else event.step)
                 self._running[event.run_id] = event
                 self._weigh(event.run_id)
-            elif isinstance(event, (Retried, Elsewhere)):
+            elif isinstance(event, (Retried, Elsewhere, Waiting)):
                 self._running.pop(event.run_id, None)
                 self._weigh(event.run_id)
-                if isinstance(event, Retried):
+                if isinstance(event, Elsewhere) and event.run_id not in self._elsewhere:
+                    self._elsewhere.add(event.run_id)
+                    self._console.print(
+                        f"{self._name(event.run_id)}: trained by {event.holder}; this command waits for it",
+                        highlight=False,
+                        markup=False,
+                    )
+                if isinstance(event, (Retried, Waiting)):
                     self._console.print(f"{self._name(event.run_id)}: {event.sentence}", highlight=False, markup=False)
             elif isinstance(event, Finished):
                 self._running.pop(event.run_id, None)

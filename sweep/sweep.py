@@ -24,6 +24,7 @@ from sweep.data.manifest import CorpusInfo
 from sweep.data.prepare import prepare
 from sweep.estimate import estimated_seconds
 from sweep.evaluation import check_tasks
+from sweep.events import Finished
 from sweep.expand import expanded
 from sweep.forecast import seal_forecast
 from sweep.launchers.local import available_cores
@@ -83,7 +84,12 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     grid = launch.Phase("grid", "fit", [spec for spec in missing if spec != target], len(specs))
     finished = launch.train(console, store, settings, corpus, grid)
     sealed = None
-    if target is not None and finished is not None:
+    unfinished = [spec for spec in grid.missing if not _is_settled(finished, spec)]
+    if target is not None and unfinished:
+        console.print(
+            f"the target waits: {len(unfinished)} runs of the grid are not done, and a forecast is sealed once"
+        )
+    elif target is not None and finished is not None:
         sealed = _forecast_target(console, store, settings, corpus, specs, target, missing)
         last = launch.Phase("target", "target", [target] if target in missing else [], 1)
         of_target = launch.train(console, store, settings, corpus, last)
@@ -92,13 +98,18 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
         return []  # handed over: the same command reports once they are done
     outcome = [record for spec in everything if (record := store.read(spec.run_id))]
     _report(console, store, settings, outcome, specs, sealed, began, len(finished))
-    failed = [event for event in finished.values() if event.status == RunStatus.FAILED]
-    if failed:
-        raise InputError(
-            f"{len(failed)} of {len(everything)} runs failed, the others are in the store; first: {failed[0].run_id}: "
-            f"{failed[0].sentence}. Correct the cause and run the same command again"
-        )
+    for status, verb in ((RunStatus.FAILED, "failed"), (RunStatus.INTERRUPTED, "were interrupted")):
+        if found := [event for event in finished.values() if event.status == status]:
+            raise InputError(
+                f"{len(found)} of {len(everything)} runs {verb}, the others are in the store; first: "
+                f"{found[0].run_id}: {found[0].sentence}. Correct the cause and run the same command again"
+            )
     return outcome
+
+
+def _is_settled(finished: Mapping[str, Finished] | None, spec: RunSpec) -> bool:
+    ended = (finished or {}).get(spec.run_id)
+    return ended is not None and ended.status in SETTLED
 
 
 def sweep_console() -> Console:

@@ -13,7 +13,7 @@ from fitting.errors import InputError
 from sweep.launchers.k8s import KubernetesSettings, job_set, to_yaml
 from sweep.launchers.launcher import Job
 from sweep.launchers.settings import ClusterSettings, Resources
-from sweep.launchers.ticket import Ticket
+from sweep.launchers.ticket import Owner, Ticket
 from sweep.place import Work
 
 GOLDEN = Path(__file__).parent / "golden" / "jobset"
@@ -94,7 +94,17 @@ def job(text_folder) -> Job:
 
 def manifest(case: str, job: Job) -> dict:
     own, resources = CASES[case]
-    ticket = Ticket("0123456789abcdef", "k8s", (job,), resources, 2, 30.0, seconds=600.0, submitted_at=0.0)
+    ticket = Ticket(
+        "0123456789abcdef",
+        "k8s",
+        (job,),
+        resources,
+        2,
+        30.0,
+        seconds=600.0,
+        submitted_at=0.0,
+        owner=Owner("me", "here", 1),
+    )
     return job_set(ticket, Path("/isoflop/store/jobs/0123456789abcdef.json"), own)
 
 

@@ -84,6 +84,7 @@ def test_a_run_that_fails_hides_no_other_and_ctrl_c_saves_all(text_folder, tmp_p
     [
         ("launcher.address=127.0.0.1:1", "no Ray answers at 127.0.0.1:1"),
         ("launcher.nodes=2", "launcher.nodes is 2; allowed with launcher=ray is 1"),
+        ("launcher.detach=true", "launcher.detach is true; allowed with launcher=ray is false"),
         ("launcher.resources={TPU:-4}", "launcher.resources[TPU] is -4"),
     ],
 )

@@ -17,6 +17,7 @@ from faults.commands import command, differences, run
 
 from results.record import RunStatus
 from results.store import Store
+from sweep.launchers.ticket import tickets
 
 pytest.importorskip("submitit")
 pytestmark = [
@@ -90,7 +91,7 @@ def test_a_grid_ends_at_the_losses_of_the_local_launcher_and_a_rerun_trains_noth
     scripts = sorted(file.read_text() for file in (store / "logs" / "slurm").glob("*submission.sh"))
     assert len(scripts) == 2  # one array, or job, for each kind of resources
     larger, smaller = sorted(scripts, key=lambda text: "gpus-per-node" not in text)
-    assert "#SBATCH --time=121" in larger
+    assert "#SBATCH --time=120" in larger
     assert "#SBATCH --gpus-per-node=1" in larger
     assert "gpus" not in smaller
     assert all("#SBATCH --comment=mine" in text for text in scripts)
@@ -179,6 +180,30 @@ def test_a_run_over_two_nodes_is_joined_by_slurm(text_folder, tmp_path, cluster)
     for record in records:
         assert (record.status, record.processes, record.devices) == (RunStatus.DONE, 2, 2)
         assert record.loss == pytest.approx(expected[record.run_id].loss, abs=1e-3)
+
+
+def test_a_run_over_two_nodes_that_is_warned_is_saved_and_goes_on(text_folder, tmp_path, cluster):
+    store = tmp_path / "store"
+    environment = {**cluster, "JAX_COORDINATOR_ADDRESS": "127.0.0.1:29872"}
+    grid = ("model.n=3e3", "data.tokens=2e6", "optimiser.learning_rate=1e-3", "launcher=slurm", "launcher.nodes=2")
+    sweep = start(text_folder, store, *grid, "launcher.checkpoint_seconds=1e5", environment=environment)
+    job = wait_for(lambda: _progressed(store))
+    subprocess.run(["scancel", "--signal=USR2", job], env=cluster, check=True)
+    wait_for(lambda: saved(store))  # by the warning: the next checkpoint is a day away
+    out, _ = sweep.communicate(timeout=300)
+    assert sweep.returncode == 0, out
+    (record,) = Store(store).records()[0]
+    assert (record.status, record.attempt, record.processes) == (RunStatus.DONE, 2, 2)
+    assert set(Store(store).curve(record.run_id)["attempt"]) == {1.0, 2.0}
+
+
+def _progressed(store: Path) -> str | None:
+    """The job whose run has said how far it is."""
+    for ticket in tickets(Store(store)):
+        events = store / "jobs" / f"{ticket.name}.events"
+        if events.exists() and "progress" in events.read_text():
+            return ticket.job
+    return None
 
 
 def test_what_slurm_refuses_is_one_line(text_folder, tmp_path, cluster):

@@ -19,16 +19,24 @@ from results.record import RunStatus
 from results.store import Store
 from sweep.deaths import bury, last_words
 from sweep.estimate import estimated_seconds
-from sweep.events import Cause, Event, Finished, Retried
+from sweep.events import Cause, Event, Finished, Retried, Waiting
 from sweep.launchers.launcher import Job, Launcher
 from sweep.launchers.settings import ClusterSettings, LauncherSettings, Resources
-from sweep.launchers.ticket import EventLog, Ticket, drop_ticket, new_ticket, tickets, tickets_folder, write_ticket
+from sweep.launchers.ticket import (
+    EventLog,
+    Owner,
+    Ticket,
+    drop_ticket,
+    new_ticket,
+    tickets,
+    tickets_folder,
+    write_ticket,
+)
 from sweep.memory import HOST_RESERVE
 from sweep.spec import RunSpec
 
 LOOK_SECONDS = 2.0  # between two questions to the cluster
 SETTLE_SECONDS = 6.0  # a job must be gone for so long: it may be on its way back into the queue, its files on theirs
-NAMELESS_SECONDS = 600.0  # a ticket without a job is being handed over by another command, or its command died then
 SLOTS = 100_000  # where nobody limits the jobs at once
 
 
@@ -65,6 +73,8 @@ class ClusterLauncher(Launcher):
         self._open: dict[str, _Open] = {}
         self._ticket_of: dict[str, Ticket] = {}  # by run: the last that held it
         self._looked = -math.inf
+        self.stuck: dict[str, str] = {}  # jobs that will not start by themselves: why
+        self._said: set[str] = set()
 
     # -- what a cluster does
 
@@ -144,6 +154,8 @@ class ClusterLauncher(Launcher):
         jobs = self._jobs()
         if not self.outlive:
             self.cancel()
+            for one in list(self._open.values()):
+                self._drop(one)
             return "what is done is in the store; the same command carries on"
         if not jobs:
             return "no job is left running"
@@ -164,18 +176,16 @@ class ClusterLauncher(Launcher):
     def adopt(self, run_ids: set[str]) -> set[str]:
         if not self.knows_its_jobs:
             return set()
-        mine = [ticket for ticket in tickets(self.store) if ticket.launcher == self.settings.name]
-        over = self._ended([ticket.job for ticket in mine if ticket.job is not None])
         found: set[str] = set()
-        for ticket in mine:
+        for ticket in tickets(self.store):
             asked = run_ids & set(ticket.run_ids)
-            fresh = ticket.job is None and time.time() - ticket.submitted_at < NAMELESS_SECONDS
-            if fresh:
+            if ticket.launcher != self.settings.name or not asked:
                 continue
-            if ticket.job is None or ticket.job in over:
-                drop_ticket(self.store, ticket.name)
-            elif asked:
-                self._follow(ticket)
+            if not self.outlive or ticket.job is None:  # it ended with its command, or is being handed over by one
+                if ticket.owner.is_gone():
+                    drop_ticket(self.store, ticket.name)
+            elif ticket.owner.user == Owner.of_this_process().user:  # of others, squeue may not tell
+                self._follow(ticket)  # where its job is over already, that is found like any death
                 found |= asked
         return found
 
@@ -196,11 +206,12 @@ class ClusterLauncher(Launcher):
                 one.unfinished.add(event.run_id)
         if not one.unfinished:
             self._drop(one)
-        return events
+        # A run that was tried again in a later ticket is told of by that one.
+        return [event for event in events if self._ticket_of[event.run_id].name == one.ticket.name]
 
     def _look(self) -> list[Event]:
         """Jobs that are over without having finished their runs."""
-        over, events = self._ended(self._jobs()), []
+        over, events = self._ended(self._jobs()), self._stuck_jobs()
         for one in list(self._open.values()):
             ended = over.get(one.ticket.job or "")
             if ended is None:
@@ -213,12 +224,23 @@ class ClusterLauncher(Launcher):
                 self._drop(one)
         return events
 
+    def _stuck_jobs(self) -> list[Event]:
+        """Said once of each."""
+        said: list[Event] = []
+        for one in self._open.values():
+            if one.ticket.job in self.stuck and one.ticket.job not in self._said:
+                self._said.add(one.ticket.job)
+                sentence = f"{self.settings.name} job {one.ticket.job} does not start: {self.stuck[one.ticket.job]}"
+                said.append(Waiting(min(one.unfinished), f"{sentence}; {self._how_to_end([one.ticket.job])} ends it"))
+        return said
+
     def _bury(self, one: _Open, ended: Ended) -> list[Event]:
         """A run that is settled is found in the store, whatever the events say."""
         words = [word for file in self._job_logs(one.ticket.job or "") if (word := last_words(file))]
         status = RunStatus.INTERRUPTED if ended.cause == Cause.NONE else RunStatus.FAILED
         sentence = f"{self.settings.name} job {one.ticket.job} {ended.sentence}{words[-1] if words else ''}"
-        return [bury(self.store, run_id, status, sentence, ended.cause) for run_id in sorted(one.unfinished)]
+        mine = [run_id for run_id in one.unfinished if self._ticket_of[run_id].name == one.ticket.name]
+        return [bury(self.store, run_id, status, sentence, ended.cause) for run_id in sorted(mine)]
 
     def _drop(self, one: _Open) -> None:
         self._open.pop(one.ticket.name, None)

@@ -25,6 +25,7 @@ GRACE_SECONDS = 120  # after SIGTERM, to save
 COORDINATOR_PORT = 8476  # JAX's own default
 SHARED_MEMORY = "8Gi"  # /dev/shm, which NCCL needs; the runtime's 64 MB are too little; assumption
 GPU, TPU = "nvidia.com/gpu", "google.com/tpu"
+EVICTED = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -140,7 +141,8 @@ def job_set(ticket: Ticket, file: Path, own: KubernetesSettings) -> dict[str, An
         "parallelism": nodes,
         "completions": nodes,
         "completionMode": "Indexed",
-        "backoffLimit": 0,  # a pod that is gone starts the whole set again, which restarts counts
+        "backoffLimit": 0,  # a pod that failed starts the whole set again, which restarts counts …
+        "podFailurePolicy": {"rules": [EVICTED]},  # … an evicted one does not
         "activeDeadlineSeconds": math.ceil(3600 * ticket.resources.limit_hours(ticket.seconds)),
         "template": {
             "metadata": {"labels": {"app": "isoflop"}},

@@ -15,7 +15,7 @@ from sweep.deaths import bury
 from sweep.events import Event, Started
 from sweep.launchers.launcher import Job, Launcher
 from sweep.launchers.settings import LauncherSettings
-from sweep.launchers.worker_process import WorkerProcess
+from sweep.launchers.worker_process import GRACE_SECONDS, WorkerProcess
 from sweep.memory import device_memory
 from sweep.reader import Reader
 from sweep.spec import RunSpec
@@ -37,13 +37,14 @@ class LocalLauncher(Launcher):
         runs: int = 1,
         hang_minutes: float = HANG_MINUTES,
         processes: int = 1,
+        grace: float = GRACE_SECONDS,
     ):
         """`devices` that a run needs; None: one accelerator, or the CPU's cores shared among `runs`.
 
         `runs` is how many the sweep has in all, not how many are left: so the same command spreads a run the same way
         every time, and its result has the same bits.
         """
-        self._processes = processes
+        self._processes, self._grace = processes, grace
         self._logs, self._hang_seconds = logs, 60 * hang_minutes
         self._cores = available_cores()
         self._accelerators = accelerator_count()
@@ -91,7 +92,7 @@ class LocalLauncher(Launcher):
             for worker in workers:
                 self._selector.unregister(worker.messages)
                 worker.close()
-                self._give_up(worker, worker.wait(), "it did not stop in time")
+                self._give_up(worker, worker.wait(self._grace), "it did not stop in time")
         except KeyboardInterrupt:
             for worker in workers:
                 worker.kill()

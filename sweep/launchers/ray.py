@@ -45,6 +45,8 @@ def read_settings(read: Reader) -> RaySettings:
         raise InputError(
             f"launcher.nodes is {several.nodes}; allowed with launcher=ray is 1. Choose launcher=slurm or k8s"
         )
+    if cluster.detach:
+        raise InputError("launcher.detach is true; allowed with launcher=ray is false: its tasks end with the command")
     return RaySettings(cluster, read.optional_text("launcher.address"), resources)
 
 

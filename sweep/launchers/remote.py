@@ -7,24 +7,27 @@ of the job runs this, and each starts one process of sweep.process; the first te
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from results.record import RunStatus
 from results.store import Store
-from sweep.deaths import bury, how_it_ended, is_about_memory
+from sweep.deaths import bury, cause_of_death, how_it_ended
 from sweep.events import Cause, Elsewhere, Event, Finished, event_from_json
 from sweep.flow import Flow
 from sweep.launchers.launcher import Job
 from sweep.launchers.local import LocalLauncher
 from sweep.launchers.ticket import EventLog, Ticket, read_ticket
-from sweep.launchers.worker_process import GRACE_SECONDS
 from sweep.place import Work, job_to_json
 
+SAVE_SECONDS = 75.0  # when the job has to make way: less than Slurm's warning (90 s) and Kubernetes' grace (120 s)
 RANKS = ("SLURM_PROCID", "JAX_PROCESS_ID", "JOB_COMPLETION_INDEX", "TPU_WORKER_ID")  # Slurm, by hand, Kubernetes, TPU
 
 
@@ -57,22 +60,27 @@ class Remote:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(GRACE_SECONDS)
+                self._process.wait(SAVE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
 
     def _run_here(self) -> None:
         ticket = self._ticket
         launcher = LocalLauncher(
-            self._logs, workers=1, devices=ticket.resources.devices, hang_minutes=ticket.hang_minutes
+            self._logs,
+            workers=1,
+            devices=ticket.resources.devices,
+            hang_minutes=ticket.hang_minutes,
+            grace=SAVE_SECONDS,
         )
         with launcher:
             self._launcher = launcher
             Flow(launcher, ticket.jobs, ticket.restarts, tell=self._tell).run()
 
     def _tell(self, events: list[Event]) -> None:
-        """What is only put off is not told: the run goes on when the job does."""
-        self._events.append([event for event in events if not self._is_put_off(event)])
+        """What is only put off is not told: the run goes on when the job does. What was given up here is final."""
+        told = [event for event in events if not self._is_put_off(event)]
+        self._events.append([_final(event) for event in told])
 
     def _is_put_off(self, event: Event) -> bool:
         put_off = isinstance(event, Finished) and event.status == RunStatus.INTERRUPTED
@@ -101,21 +109,47 @@ class Remote:
         self._process.stdin.write("".join(line + "\n" for line in lines).encode())
         self._process.stdin.close()
         unfinished = set(self._ticket.run_ids)
-        for line in self._process.stdout or ():
-            event = event_from_json(json.loads(line))
-            if isinstance(event, Finished):
-                unfinished.discard(event.run_id)
-            self._tell([event])
+        silent = self._listen(self._process, unfinished) if rank == 0 else ""
         code = self._process.wait()
         if self._stopping:
             return
         if rank == 0 and unfinished:
-            sentence = f"process {rank} ended {how_it_ended(code, stderr)}"
-            cause = Cause.MEMORY if is_about_memory(sentence) else Cause.DIED
+            sentence = f"{silent}process {rank} ended {how_it_ended(code, stderr)}"
+            cause = Cause.HUNG if silent else cause_of_death(code, sentence)
             store = Store(self._ticket.jobs[0].place.store)
-            self._tell([bury(store, name, RunStatus.FAILED, sentence, cause) for name in sorted(unfinished)])
+            self._events.append([bury(store, name, RunStatus.FAILED, sentence, cause) for name in sorted(unfinished)])
         if code:
             sys.exit(1)
+
+    def _listen(self, process: subprocess.Popen[bytes], unfinished: set[str]) -> str:
+        """Until it is gone; why it had to be killed, if so. The other processes end when they miss it."""
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        unread, heard = b"", time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while True:
+                if not selector.select(timeout=1.0):
+                    if time.monotonic() - heard > 60 * self._ticket.hang_minutes:
+                        process.kill()
+                        return f"nothing was heard of it for {self._ticket.hang_minutes:.3g} minutes; "
+                    continue
+                data = process.stdout.read()
+                if data == b"":
+                    return ""
+                heard = time.monotonic()
+                *lines, unread = (unread + (data or b"")).split(b"\n")
+                for line in lines:
+                    event = event_from_json(json.loads(line))
+                    if isinstance(event, Finished):
+                        unfinished.discard(event.run_id)
+                    self._tell([event])
+
+
+def _final(event: Event) -> Event:
+    """The loop in here has tried as often as it may; the one that follows the job is not to begin anew."""
+    given_up = isinstance(event, Finished) and event.status == RunStatus.FAILED
+    return dataclasses.replace(event, cause=Cause.RAISED) if given_up else event
 
 
 def _with_branches(ticket: Ticket) -> list[Job]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import shlex
 import subprocess
@@ -23,6 +24,7 @@ from sweep.reader import Reader
 
 TIMEOUTS = 100  # of one job, each followed by a requeue; runs go on from their checkpoints
 WARNING_SECONDS = 90  # before the end of a job's time, to save
+LARGEST_ARRAY = 1000  # Slurm's MaxArraySize is 1001 unless it was set otherwise
 ASK_SECONDS = 60.0  # for an answer of squeue
 _OVER = {  # state in squeue: why, and whether to try again
     "COMPLETED": Cause.DIED,
@@ -36,6 +38,13 @@ _OVER = {  # state in squeue: why, and whether to try again
     "CANCELLED": Cause.NONE,
     "REVOKED": Cause.NONE,
 }
+
+
+_STUCK = (  # reasons that do not pass by themselves
+    *("PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "PartitionDown", "PartitionInactive"),
+    *("BadConstraints", "JobHeldUser", "JobHeldAdmin", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS"),
+    *("QOSMaxWallDurationPerJobLimit", "AssocMaxWallDurationPerJobLimit", "ReqNodeNotAvail"),
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,8 @@ class SlurmLauncher(ClusterLauncher):
         import submitit
         from submitit.core.utils import FailedJobError
 
+        if len(tickets) > LARGEST_ARRAY:
+            return [*self._hand_over(tickets[:LARGEST_ARRAY]), *self._hand_over(tickets[LARGEST_ARRAY:])]
         executor = submitit.AutoExecutor(folder=self._folder, cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
         executor.update_parameters(**self._parameters(tickets))
         folder = tickets_folder(self.store).absolute()
@@ -123,19 +134,18 @@ class SlurmLauncher(ClusterLauncher):
         minutes = max(resources.limit_hours(ticket.seconds) for ticket in tickets) * 60
         parameters: dict[str, Any] = {
             "name": "isoflop",
-            "timeout_min": int(minutes + 1),
+            "timeout_min": math.ceil(minutes),
             "nodes": resources.nodes,
             "tasks_per_node": 1,
             "cpus_per_task": resources.cores,
-            "slurm_additional_parameters": dict(self._own.sbatch),
+            "slurm_additional_parameters": {"requeue": True, **self._own.sbatch},
+            "slurm_array_parallelism": self.settings.workers or len(tickets),
             "slurm_signal_delay_s": WARNING_SECONDS,
         }
         if resources.accelerators:
             parameters["slurm_gpus_per_node"] = resources.accelerators
         if resources.memory_gb is not None:
             parameters["mem_gb"] = resources.memory_gb
-        if self.settings.workers is not None:
-            parameters["slurm_array_parallelism"] = self.settings.workers
         if self._own.setup:
             parameters["slurm_setup"] = list(self._own.setup)
         return parameters
@@ -147,21 +157,23 @@ class SlurmLauncher(ClusterLauncher):
             return {}
         found = {}
         for job in jobs:
-            state = states.get(job)
-            if state is None:
+            state, _, reason = states.get(job, "").partition(" ")
+            if not state:
                 found[job] = Ended("is gone from the queue", Cause.DIED)
             elif state in _OVER:
                 found[job] = Ended(f"ended as {state}", _OVER[state])
+            elif reason in _STUCK or state in ("REQUEUE_HOLD", "SPECIAL_EXIT"):
+                self.stuck[job] = f"{state} for {reason}"
         return found
 
     def _states(self) -> dict[str, str] | None:
-        """Of all jobs of this user that Slurm remembers; None where it does not answer."""
-        command = ["squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i %T"]
+        """ "STATE reason" of all jobs that Slurm remembers; None where it does not answer."""
+        command = ["squeue", "--array", "--noheader", "--states=all", "--format=%i %T %r"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True)
         except (OSError, subprocess.SubprocessError):
             return None
-        return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if len(line.split()) == 2)
+        return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if len(line.split()) > 1)
 
     def _end(self, jobs: list[str]) -> None:
         subprocess.run(["scancel", *jobs], capture_output=True, timeout=ASK_SECONDS, check=False)

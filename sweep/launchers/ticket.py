@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import getpass
 import json
 import os
 import secrets
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +28,31 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
+class Owner:
+    """The command that made a ticket."""
+
+    user: str
+    host: str
+    pid: int
+
+    @staticmethod
+    def of_this_process() -> Owner:
+        return Owner(getpass.getuser(), socket.gethostname(), os.getpid())
+
+    def is_gone(self) -> bool:
+        """Whether it is known to have ended: on this host, and no such process is there."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+@dataclass(frozen=True)
 class Ticket:
     """What one job of a cluster executes: several jobs of ours, one after another."""
 
@@ -37,6 +64,7 @@ class Ticket:
     hang_minutes: float
     seconds: float  # estimated
     submitted_at: float  # seconds since 1970 (UTC)
+    owner: Owner
     job: str | None = None  # what the cluster calls it; None: not handed over yet
 
     @property
@@ -50,7 +78,17 @@ class Ticket:
 def new_ticket(
     launcher: str, jobs: Sequence[Job], resources: Resources, restarts: int, hang_minutes: float, seconds: float
 ) -> Ticket:
-    return Ticket(secrets.token_hex(8), launcher, tuple(jobs), resources, restarts, hang_minutes, seconds, time.time())
+    return Ticket(
+        secrets.token_hex(8),
+        launcher,
+        tuple(jobs),
+        resources,
+        restarts,
+        hang_minutes,
+        seconds,
+        time.time(),
+        Owner.of_this_process(),
+    )
 
 
 def tickets_folder(store: Store) -> Path:
@@ -64,6 +102,7 @@ def write_ticket(store: Store, ticket: Ticket) -> Path:
         "version": VERSION,
         "jobs": [job_to_json(job.works, job.place) for job in ticket.jobs],
         "resources": dataclasses.asdict(ticket.resources),
+        "owner": dataclasses.asdict(ticket.owner),
         "run_ids": ticket.run_ids,  # for readers that only count
     }
     return Store(store.local).write_text(f"jobs/{ticket.name}.json", json.dumps(fields) + "\n")
@@ -76,7 +115,8 @@ def read_ticket(file: Path) -> Ticket:
         raise ValueError(f"{file} is of another version of isoflop")
     fields.pop("run_ids")
     jobs = [Job(tuple(map(work_from_json, job["works"])), place_from_json(job["place"])) for job in fields.pop("jobs")]
-    return Ticket(jobs=tuple(jobs), resources=Resources(**fields.pop("resources")), **fields)
+    resources, owner = Resources(**fields.pop("resources")), Owner(**fields.pop("owner"))
+    return Ticket(jobs=tuple(jobs), resources=resources, owner=owner, **fields)
 
 
 def tickets(store: Store) -> list[Ticket]:

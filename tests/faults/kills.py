@@ -101,6 +101,8 @@ def kill_round(texts: Path, store: Path, kills: int, chance: random.Random, tall
     sweep: Sweep | None = None
     while done < kills:
         if sweep is None or sweep.process.poll() is not None:
+            if sweep is not None:
+                _look(sweep, tally)
             if sweep is not None and sweep.process.returncode == 0:
                 break  # it was faster than the kills: the rest of them goes to the next round
             sweep = Sweep(texts, store, *GRID)
@@ -118,6 +120,7 @@ def kill_round(texts: Path, store: Path, kills: int, chance: random.Random, tall
             sweep = None
     if sweep is not None:
         sweep.process.wait(600)
+        _look(sweep, tally)
 
 
 def _wait(sweep: Sweep, kind: str, tally: Tally) -> None:
@@ -127,9 +130,14 @@ def _wait(sweep: Sweep, kind: str, tally: Tally) -> None:
         tally.wrong.append(f"the command did not end within {ENDS_WITHIN:.0f} s of {kind}")
         sweep.process.kill()
         sweep.process.wait()
+    _look(sweep, tally)
+
+
+def _look(sweep: Sweep, tally: Tally) -> None:
+    """At what a command said that has ended."""
     said = sweep.output()
     if "Traceback" in said:
-        tally.wrong.append(f"a traceback after {kind}: {said[max(0, said.index('Traceback') - 300) :][:2500]}")
+        tally.wrong.append(f"a traceback: {said[max(0, said.index('Traceback') - 300) :][:2500]}")
 
 
 def finish(texts: Path, store: Path, tally: Tally) -> None:
