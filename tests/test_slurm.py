@@ -185,7 +185,7 @@ def test_a_run_over_two_nodes_is_joined_by_slurm(text_folder, tmp_path, cluster)
 def test_a_run_over_two_nodes_that_is_warned_is_saved_and_goes_on(text_folder, tmp_path, cluster):
     store = tmp_path / "store"
     environment = {**cluster, "JAX_COORDINATOR_ADDRESS": "127.0.0.1:29872"}
-    grid = ("model.n=3e3", "data.tokens=2e6", "optimiser.learning_rate=1e-3", "launcher=slurm", "launcher.nodes=2")
+    grid = ("model.n=3e3", "data.tokens=4e5", "optimiser.learning_rate=1e-3", "launcher=slurm", "launcher.nodes=2")
     sweep = start(text_folder, store, *grid, "launcher.checkpoint_seconds=1e5", environment=environment)
     job = wait_for(lambda: _progressed(store))
     subprocess.run(["scancel", "--signal=USR2", job], env=cluster, check=True)
