@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import secrets
 import shutil
@@ -15,6 +16,8 @@ import jax.numpy as jnp
 
 from results.store import Store
 from sweep.agreement import first_says
+from sweep.deaths import cause_of
+from sweep.events import Cause
 from sweep.train import TrainState
 
 KEPT = 2  # the newest and the one before: a kill in mid-save leaves the older intact
@@ -80,9 +83,9 @@ class Checkpoints:
                 return None
             try:
                 return self._read(manager, step, like)
-            except Exception as error:  # whatever its readers raise: this step is of no use
-                if jax.process_count() > 1:
-                    raise  # the others may have read their part
+            except Exception as error:  # whatever its readers raise of a damaged one
+                if jax.process_count() > 1 or not _is_about_its_content(error):
+                    raise  # the other processes may have read their part; or it is whole, and something else is wrong
                 self._set_aside(step, error)
         return None
 
@@ -135,3 +138,9 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True)
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
+
+
+def _is_about_its_content(error: Exception) -> bool:
+    """And not about memory, time, rights or the disk under it: then the same file can be read another time."""
+    other = (errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENOMEM)
+    return cause_of(error) == Cause.RAISED and getattr(error, "errno", None) not in other

@@ -1,6 +1,6 @@
 """A real Slurm on this machine: a controller and two emulated nodes with fake GPUs, without systemd.
 
-    python tests/slurm_here.py /tmp/slurm     # prints the line that makes squeue and sbatch find it; stops with Ctrl-C
+python tests/slurm_here.py /tmp/slurm     # prints the line that makes squeue and sbatch find it; stops with Ctrl-C
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -62,6 +63,38 @@ def test_a_killed_save_leaves_the_previous_step(corpus, tmp_path):
     assert at == Progressed(64, 1.5)
     assert not (tmp_path / "run" / "128.orbax-checkpoint-tmp").exists()
     jax.tree.map(np.testing.assert_array_equal, restored.params, state.params)
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (ValueError("zarr"), False),
+        (FileNotFoundError("gone"), False),
+        (OSError(errno.EIO, "input/output error"), True),
+        (TimeoutError("slow"), True),
+        (MemoryError("large"), True),
+    ],
+)
+def test_only_a_step_whose_content_is_damaged_is_set_aside(corpus, tmp_path, monkeypatch, error, kept):
+    """A whole checkpoint must survive a disk that stumbles and a process without memory."""
+    state = program_for(make_spec(corpus)).initial_state(0)
+    checkpoints = Checkpoints(tmp_path / "run")
+    checkpoints.save(Progressed(64), state)
+    checkpoints.close()
+
+    def fails(*arguments):
+        raise error
+
+    reopened = Checkpoints(tmp_path / "run")
+    monkeypatch.setattr(reopened, "_read", fails)
+    if kept:
+        with pytest.raises(type(error)):
+            reopened.restore(state)
+    else:
+        assert reopened.restore(state) is None
+    reopened.close()
+    assert (tmp_path / "run" / "64").exists() == kept
+    assert bool(reopened.damaged) != kept
 
 
 @pytest.mark.slow
