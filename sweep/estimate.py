@@ -15,19 +15,31 @@ from sweep.spec import RunSpec
 # matrices cannot fill the vector units. Measured at widths 16, 32, 64 and 96: 24, 46, 71, 82 of 145 GFLOP/s.
 HALF_RATE_WIDTH = 90
 CORE_EXPONENT = 0.5  # a run on c cores is c^0.5 as fast as on one; measured for two at width 128 (1.46)
+ACCELERATOR_RATE = 5e13  # training FLOP/s of one where no run has told: 5% of an H100's peak; assumption
+CPU_RATE = 5e10  # of one core where nothing was measured: 2e10 to 8e10 here
 # Start of the process, compilation and evaluation of one run, from a cold cache; measured 1-6 s.
 OVERHEAD_SECONDS = 3.0
 NEAR = 4.0  # runs within this factor of N tell the rate
 
 
-def estimated_seconds(specs: Sequence[RunSpec], records: Sequence[RunRecord], cores: int = 1) -> list[float]:
-    """Busy seconds of each run in one worker that has `cores` cores."""
+def estimated_seconds(
+    specs: Sequence[RunSpec], records: Sequence[RunRecord], cores: int = 1, accelerators: int = 0
+) -> list[float]:
+    """Busy seconds of each run in one worker of this machine that has `cores` cores; or on so many accelerators, here or
+    elsewhere: by what runs on accelerators have reached, else by an assumed rate."""
     host = socket.gethostname()
-    known = [
-        (record.n_params_flops, record.flops_per_second)
-        for record in records
-        if record.host == host and record.flops_per_second and record.cpu_threads in (cores, None)
-    ]
+    if accelerators:
+        known = [
+            (record.n_params_flops, record.flops_per_second * accelerators / record.devices)
+            for record in records
+            if record.flops_per_second and record.cpu_threads is None
+        ]
+    else:
+        known = [
+            (record.n_params_flops, record.flops_per_second)
+            for record in records
+            if record.host == host and record.flops_per_second and record.cpu_threads in (cores, None)
+        ]
     sizes, rates = np.asarray(known, float).reshape(-1, 2).T
     probe: float | None = None
     found: dict[tuple[float, int], float] = {}  # a grid asks for few sizes, each many times
@@ -36,10 +48,14 @@ def estimated_seconds(specs: Sequence[RunSpec], records: Sequence[RunRecord], co
         size, width = spec.architecture.count(spec.data.sequence).flops, spec.architecture.width
         if (size, width) not in found:
             near = rates[(sizes / NEAR <= size) & (size <= sizes * NEAR)]
-            if not len(near):
+            if len(near):
+                rate = float(np.median(near))
+            elif accelerators:
+                rate = accelerators * ACCELERATOR_RATE
+            else:
                 probe = probe or matmul_rate()
-            narrow = width / (width + HALF_RATE_WIDTH)
-            found[size, width] = float(np.median(near)) if len(near) else (probe or 0.0) * cores**CORE_EXPONENT * narrow
+                rate = probe * cores**CORE_EXPONENT * width / (width + HALF_RATE_WIDTH)
+            found[size, width] = rate
         seconds.append(OVERHEAD_SECONDS + spec.flops / found[size, width])
     return seconds
 

@@ -22,6 +22,7 @@ from sweep.agreement import anybody, first_says
 from sweep.claim import Claim, claim
 from sweep.data.corpus import Corpus, HeldOut
 from sweep.deaths import cause_of
+from sweep.estimate import ACCELERATOR_RATE, CPU_RATE
 from sweep.evaluation import At, affordable, forward_flops, of_tasks, of_text, questions_of, thinned
 from sweep.events import Cause, Elsewhere, Event, Finished, Forked, Progress
 from sweep.member import Dispatched, Member, now
@@ -31,7 +32,6 @@ from sweep.spec import RunSpec
 from sweep.train import STEPS_PER_DISPATCH, Advanced
 
 DISPATCH_SECONDS = 5.0  # about as long as one may take
-CPU_RATE, ACCELERATOR_RATE = 5e10, 5e13  # FLOP/s of one device: a core here reaches 2e10 to 8e10; the other is assumed
 CURVE_SECONDS = 10.0  # between two curve parts on disk
 PROGRESS_SECONDS = 0.5
 WAIT_SECONDS = 2.0  # between two looks at a run that another process trains

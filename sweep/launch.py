@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from fitting.errors import InputError
-from results.record import RunStatus
+from results.record import RunRecord, RunStatus
 from results.store import Store
 from sweep.bundle import bundled, pack_limit
 from sweep.config import SweepSettings
 from sweep.data.corpus import Corpus
+from sweep.estimate import estimated_seconds
 from sweep.events import Finished
 from sweep.flow import Flow
 from sweep.launchers.launcher import Job, Launcher
@@ -53,6 +54,20 @@ def layout_of(spec: RunSpec, settings: SweepSettings, launcher: Launcher) -> Lay
     backend = "gpu" if launcher.accelerated else "cpu"
     memory = launcher.device_bytes(spec, settings.mesh.memory)
     return smallest_layout(spec, settings.mesh, launcher.devices_of(spec), memory, backend)
+
+
+def seconds_of(
+    specs: Sequence[RunSpec], records: Sequence[RunRecord], launcher: Launcher, cores: int = 1
+) -> list[float]:
+    """Estimated, of each run where this launcher executes it."""
+    if not launcher.accelerated:
+        return estimated_seconds(specs, records, cores)
+    found: dict[str, float] = {}
+    for devices in {launcher.devices_of(spec) for spec in specs}:
+        mine = [spec for spec in specs if launcher.devices_of(spec) == devices]
+        estimates = estimated_seconds(mine, records, accelerators=devices)
+        found |= dict(zip([spec.run_id for spec in mine], estimates, strict=True))
+    return [found[spec.run_id] for spec in specs]
 
 
 def train(
@@ -111,7 +126,8 @@ def train(
             return ended
         except BaseException as error:
             word = "stopped" if isinstance(error, KeyboardInterrupt) else "ended early"
-            console.print(f"{word}: {launcher.leave()}", highlight=False, markup=False)
+            if sentence := launcher.leave():
+                console.print(f"{word}: {sentence}", highlight=False, markup=False)
             raise
 
 

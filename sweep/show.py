@@ -60,7 +60,7 @@ def print_plan(
         busy = sum(estimate for _, estimate in left)
         dollars = f", about ${busy / 3600 * price:.3g} at ${price:g} an hour and worker" if price else ""
         console.print(
-            f"{len(left)} of {len(everything)} runs to train, {flops:.2e} FLOPs, about {total / 60:.1f} minutes with "
+            f"{len(left)} of {len(everything)} runs to train, {flops:.2e} FLOPs, about {_duration(total)} with "
             f"{min(slots, len(left))} at once{dollars} (N: non-embedding parameters)"
         )
     else:
@@ -199,3 +199,11 @@ def _speed_sentence(records: Sequence[RunRecord], wall: float, trained: int) -> 
         f"{tokens / busy:,.0f} tokens/s and {flops / busy / 1e9:.1f} GFLOP/s a worker "
         f"({rates[0]:.1f} to {rates[-1]:.1f} by run){shared}{ending}"
     )
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.1f} minutes"

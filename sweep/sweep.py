@@ -22,7 +22,6 @@ from sweep.config import SweepSettings, sweep_settings
 from sweep.data.corpus import Corpus
 from sweep.data.manifest import CorpusInfo
 from sweep.data.prepare import prepare
-from sweep.estimate import estimated_seconds
 from sweep.evaluation import check_tasks
 from sweep.events import Finished
 from sweep.expand import expanded
@@ -69,10 +68,10 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     require_same_text(store, settings.data, corpus.info, records)
     held = {record.run_id: record for record in records}
     missing = [spec for spec in everything if spec.run_id not in settled]
-    seconds = estimated_seconds(specs, records)
-    seconds += estimated_seconds([target], records, len(available_cores())) if target else []
-    slots = launch.launcher_for(settings, store, len(specs)).slots
-    print_plan(console, specs, target, held, seconds, slots, settings.launcher.price)
+    launcher = launch.launcher_for(settings, store, len(specs))
+    seconds = launch.seconds_of(specs, records, launcher)
+    seconds += launch.seconds_of([target], records, launcher, len(available_cores())) if target else []
+    print_plan(console, specs, target, held, seconds, launcher.slots, settings.launcher.price)
     if runs.for_a_law:
         print_lint(console, specs)
     if settings.dry_run:

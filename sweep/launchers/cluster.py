@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from results.record import RunStatus
+from results.record import RunRecord, RunStatus
 from results.store import Store
 from sweep.deaths import bury, last_words
 from sweep.estimate import estimated_seconds
@@ -158,7 +158,7 @@ class ClusterLauncher(Launcher):
                 self._drop(one)
             return "what is done is in the store; the same command carries on"
         if not jobs:
-            return "no job is left running"
+            return ""
         if not self.knows_its_jobs:
             return f"{self._how_to_start()}. The same command reports what they have done; {self._how_to_end(jobs)}"
         return (
@@ -251,21 +251,13 @@ class ClusterLauncher(Launcher):
     def _tickets_for(self, jobs: Sequence[Job]) -> list[Ticket]:
         """Jobs of the same resources, spread over tickets of about job_minutes, the longest first; as many tickets as
         slots at least, so that nothing waits for a neighbour while a slot is free."""
-        members = [
-            [
-                *(work.spec for work in job.works),
-                *(spec for work in job.works for _, after in work.forks for spec in after),
-            ]
-            for job in jobs
-        ]
         records, _ = self.store.records()
-        estimates = iter(estimated_seconds([spec for specs in members for spec in specs], records))
-        groups: dict[Resources, list[tuple[float, Job]]] = {}
-        for job, specs in zip(jobs, members, strict=True):
-            seconds = sum(next(estimates) for _ in specs)
-            groups.setdefault(self.cluster.resources_of(job.works[0].spec), []).append((seconds, job))
+        groups: dict[Resources, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(self.cluster.resources_of(job.works[0].spec), []).append(job)
         made = []
-        for resources, timed in groups.items():
+        for resources, members in groups.items():
+            timed = _timed(members, records, resources)
             wanted = math.ceil(sum(seconds for seconds, _ in timed) / (60 * self.cluster.job_minutes or 1e-9))
             count = min(len(timed), max(min(self.slots, len(timed)), wanted) if self.settings.workers else wanted)
             made += self._spread(sorted(timed, key=lambda pair: -pair[0]), max(1, count), resources)
@@ -291,3 +283,15 @@ class ClusterLauncher(Launcher):
             for part in parts
             if part
         ]
+
+
+def _timed(jobs: Sequence[Job], records: Sequence[RunRecord], resources: Resources) -> list[tuple[float, Job]]:
+    """Each with its estimated seconds, branches included."""
+    members = []
+    for job in jobs:
+        branches = [spec for work in job.works for _, specs in work.forks for spec in specs]
+        members.append([*(work.spec for work in job.works), *branches])
+    accelerators = resources.devices if resources.accelerators else 0
+    specs = [spec for some in members for spec in some]
+    estimates = iter(estimated_seconds(specs, records, accelerators=accelerators))
+    return [(sum(next(estimates) for _ in some), job) for some, job in zip(members, jobs, strict=True)]

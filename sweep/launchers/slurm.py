@@ -68,18 +68,21 @@ def read_settings(read: Reader) -> SlurmSettings:
 
 
 def make(settings: LauncherSettings, store: Store, devices: int | None, runs: int) -> SlurmLauncher:
-    """Raises InputError where submitit or Slurm is missing."""
+    """Raises InputError where submitit is missing; Slurm is asked for when jobs are handed over, not by a dry run."""
     try:
         import submitit  # noqa: F401
     except ImportError:
         raise InputError("launcher=slurm needs submitit: pip install 'isoflop[slurm]'") from None
+    return SlurmLauncher(settings, settings.own, store)
+
+
+def _require_slurm() -> None:
     try:
         subprocess.run(["squeue", "--version"], capture_output=True, timeout=ASK_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
         raise InputError(
             "launcher=slurm needs squeue and sbatch on this machine; run this on a login node, or choose launcher=local"
         ) from None
-    return SlurmLauncher(settings, settings.own, store)
 
 
 class SlurmTask:
@@ -116,6 +119,7 @@ class SlurmLauncher(ClusterLauncher):
         import submitit
         from submitit.core.utils import FailedJobError
 
+        _require_slurm()
         if len(tickets) > LARGEST_ARRAY:
             return [*self._hand_over(tickets[:LARGEST_ARRAY]), *self._hand_over(tickets[LARGEST_ARRAY:])]
         executor = submitit.AutoExecutor(folder=self._folder, cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
