@@ -61,7 +61,7 @@ def allocate(fit: Fit, flops: np.ndarray, level: float = LEVEL) -> Allocation | 
     """
     flops = np.atleast_1d(np.asarray(flops, float))
     n_best, d_best = optimum(fit.constants, flops)
-    if not ((n_best >= 1) & (d_best >= 1) & np.isfinite(n_best * d_best)).all():
+    if not ((n_best >= 1) & (d_best >= 1) & np.isfinite(n_best) & np.isfinite(d_best)).all():
         return None
     draws = {name: value[:, None] for name, value in fit.constant_draws().items()}
     n_draws, d_draws = within_reach(optimum(draws, flops[None])[0], flops[None])

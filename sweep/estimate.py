@@ -25,8 +25,8 @@ NEAR = 4.0  # runs within this factor of N tell the rate
 def estimated_seconds(
     specs: Sequence[RunSpec], records: Sequence[RunRecord], cores: int = 1, accelerators: int = 0
 ) -> list[float]:
-    """Busy seconds of each run in one worker of this machine that has `cores` cores; or on so many accelerators, here or
-    elsewhere: by what runs on accelerators have reached, else by an assumed rate."""
+    """Busy seconds of each run in one worker of this machine that has `cores` cores; or on so many accelerators,
+    here or elsewhere: by what runs on accelerators have reached, else by an assumed rate."""
     host = socket.gethostname()
     if accelerators:
         known = [
