@@ -13,6 +13,7 @@ from results.record import RunStatus
 from results.store import Store
 from sweep.deaths import bury
 from sweep.events import Event, Started
+from sweep.launchers.accelerators import pinned_to, visible_accelerators
 from sweep.launchers.launcher import Job, Launcher
 from sweep.launchers.settings import LauncherSettings
 from sweep.launchers.worker_process import GRACE_SECONDS, WorkerProcess
@@ -47,12 +48,12 @@ class LocalLauncher(Launcher):
         self._processes, self._grace = processes, grace
         self._logs, self._hang_seconds = logs, 60 * hang_minutes
         self._cores = available_cores()
-        self._accelerators = accelerator_count()
-        self.slots = workers or max(1, (self._accelerators or len(self._cores)) // (devices or 1))
+        self._accelerators = visible_accelerators()
+        self.slots = workers or max(1, (len(self._accelerators) or len(self._cores)) // (devices or 1))
         if devices is None:
             devices = 1 if self._accelerators else max(1, len(self._cores) // min(self.slots, runs))
         self.devices = devices
-        self.accelerated = self._accelerators > 0
+        self.accelerated = bool(self._accelerators)
         self._queue: list[Job] = []  # the dearest last
         self._workers: dict[int, WorkerProcess] = {}  # by place among the slots, which tells its cores or accelerators
         self._selector = selectors.DefaultSelector()
@@ -135,8 +136,8 @@ class LocalLauncher(Launcher):
         environment = dict(os.environ)
         cores = tuple(self._cores[index % len(self._cores) :: wanted]) or (self._cores[index % len(self._cores)],)
         if self._accelerators:
-            mine = [(index * self.devices + i) % self._accelerators for i in range(self.devices)]
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(_visible_accelerators()[i] for i in mine)
+            places = [(index * self.devices + i) % len(self._accelerators) for i in range(self.devices)]
+            environment |= pinned_to([self._accelerators[place] for place in places])
         else:
             # One device a core: a batch spread over single-threaded devices is faster than XLA's own threads.
             flags = [
@@ -190,18 +191,3 @@ def available_cores() -> list[int]:
         return sorted(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         return list(range(os.cpu_count() or 1))
-
-
-def accelerator_count() -> int:
-    """Accelerators that this process may use, counted without starting a runtime."""
-    return len(_visible_accelerators())
-
-
-def _visible_accelerators() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES calls them: numbers, or the names that a scheduler gave."""
-    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip()]
-    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
