@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(slurm_here.missing() is not None, reason=str(slurm_here.missing())),
 ]
 GRID = ("model.n=3e3,6e3", "data.tokens=1e5,2e5")
-LONG = ("model.n=6e3", "data.tokens=4e6", "data.max_epochs=100", "mesh.data=1", "launcher.checkpoint_seconds=1")
+LONG = ("model.n=6e3", "data.tokens=3e6", "data.max_epochs=100", "mesh.data=1", "launcher.checkpoint_seconds=1")
 SLURM = ("launcher=slurm", "launcher.workers=2", "launcher.checkpoint_seconds=0.5")
 
 

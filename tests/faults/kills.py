@@ -39,6 +39,7 @@ class Tally:
     """What was done, and what came of it."""
 
     kills: collections.Counter[str] = field(default_factory=collections.Counter)
+    deck: list[str] = field(default_factory=list)  # kinds that are still to come before all come again
     commands: int = 0
     rounds: int = 0
     attempts: int = 0  # of all runs of all rounds
@@ -110,9 +111,12 @@ def kill_round(texts: Path, store: Path, kills: int, chance: random.Random, tall
         time.sleep(chance.uniform(0.0, LONGEST_WAIT))
         if sweep.process.poll() is not None:
             continue
-        kind = chance.choice(KINDS)
+        if not tally.deck:
+            tally.deck = chance.sample(KINDS, len(KINDS))
+        kind = tally.deck[-1]
         if not sweep.kill(kind, chance):
             continue
+        tally.deck.pop()
         done += 1
         tally.kills[kind] += 1
         if kind != "worker":
