@@ -74,11 +74,6 @@ def saved(store: Path) -> bool:
     return any(step.name.isdigit() for step in (store / "checkpoints").glob("*/[0-9]*"))
 
 
-def queue(environment: dict[str, str], states: str = "all") -> list[str]:
-    columns = ["squeue", "--array", "--noheader", f"--states={states}", "--format=%i %T %P"]
-    return subprocess.run(columns, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
-
-
 def test_a_grid_ends_at_the_losses_of_the_local_launcher_and_a_rerun_trains_nothing(
     text_folder, tmp_path, cluster, local
 ):

@@ -46,10 +46,6 @@ class WorkerProcess:
         self.messages = self._process.stdout  # to select on
         os.set_blocking(self.messages.fileno(), False)
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def take(self, job: Job) -> None:
         self.job, self._unfinished = job, set(job.run_ids)
         self._heard = time.monotonic()
