@@ -16,9 +16,10 @@ from pathlib import Path
 from fitting.errors import InputError
 from results.compacted import FOLDER
 from results.files import Entry
+from results.ledger import FOLDER as FORECASTS
 from results.listing import shown_status
 from results.record import SETTLED, RunRecord, RunStatus
-from results.store import CURVES, EVALUATIONS, FORECASTS, RUNS, Store
+from results.store import CURVES, EVALUATIONS, RUNS, Store
 
 HOUR, DAY = 3600.0, 86400.0  # seconds; a run that begins now may have files before it has a record
 CHECKPOINTS, LOGS, JOBS = "checkpoints", "logs", "jobs"
@@ -110,6 +111,8 @@ def _temporary(store: Store, by_id: dict[str, RunRecord]) -> Iterator[Path]:
     """Names that begin with a dot; in folders of runs, those of settled ones."""
     for folder in (RUNS, FORECASTS, "fits", "corpora", FOLDER, JOBS):
         yield from (store.local / folder).glob(".*")
+    for folder in _children(store.local / FORECASTS):
+        yield from folder.glob(".*")
     for kind in (CURVES, EVALUATIONS):
         for folder in _children(store.local / kind):
             if folder.name in by_id and by_id[folder.name].status in SETTLED:

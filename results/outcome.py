@@ -28,6 +28,14 @@ class Outcome:
         return None if self.truth is None else self.forecast.low <= self.truth <= self.forecast.high
 
     @property
+    def inside50(self) -> bool | None:
+        """Whether the truth lies in the 50% interval; None while there is no truth, or where none was sealed."""
+        low, high = self.forecast.low50, self.forecast.high50
+        if self.truth is None or low is None or high is None:
+            return None
+        return low <= self.truth <= high
+
+    @property
     def error(self) -> float | None:
         """Forecast / truth - 1."""
         return None if self.truth is None else self.forecast.loss / self.truth - 1

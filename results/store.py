@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from fitting.cache import cache_folder
 from fitting.errors import InputError
-from results import carry
+from results import carry, ledger
 from results.compacted import (
     LISTINGS,
     Compacted,
@@ -32,12 +32,12 @@ from results.files import Entry, files_at, local_folder
 from results.measurement import MEASUREMENT_SCHEMA, Measurement
 from results.record import RunRecord
 from results.run_file import UNREADABLE, decode_run, encode_run, run_schema
-from results.sealed import Forecast, forecast_of, forecast_text
+from results.sealed import Forecast
 
 __all__ = ["CURVE_SCHEMA", "DEFAULT_STORE", "Damaged", "Forecast", "Store", "check_name", "run_schema"]
 
 DEFAULT_STORE = "store"
-RUNS, CURVES, EVALUATIONS, FORECASTS = "runs", "curves", "evaluations", "forecasts"
+RUNS, CURVES, EVALUATIONS = "runs", "curves", "evaluations"
 FILES_A_TASK = 64  # that one thread reads before it asks for more
 FEWEST_FOR_THREADS = 8  # files; starting threads costs as much as reading one
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -214,34 +214,43 @@ class Store:
     # -- forecasts
 
     def seal(self, forecast: Forecast) -> Forecast:
-        """Writes the forecast unless one is sealed for this run already; returns the one that counts."""
-        name = f"{FORECASTS}/{check_name('run_id', forecast.run_id)}.json"
-        self.files.write_once(name, forecast_text(forecast).encode())
-        sealed = self.forecast(forecast.run_id)
+        """Writes the forecast unless one is sealed for this run, law and set of points; returns the one that counts.
+
+        Raises InputError where the run has begun: what is said then is no forecast.
+        """
+        for field in ("run_id", "law", "points_sha256"):
+            check_name(field, getattr(forecast, field))
+        if (sealed := self._sealed(forecast)) is not None:
+            return sealed
+        if (status := self._begun(forecast.run_id)) is not None:
+            raise InputError(
+                f"run {forecast.run_id} has begun ({status}); a forecast is sealed before its run begins, and none can "
+                f"be added now"
+            )
+        ledger.seal(self.files, forecast)
+        sealed = self._sealed(forecast)
         assert sealed is not None
         return sealed
 
-    def forecast(self, run_id: str) -> Forecast | None:
-        """The sealed forecast of a run. Raises InputError where its file is damaged: it must not be sealed anew."""
-        name = f"{FORECASTS}/{check_name('run_id', run_id)}.json"
-        try:
-            return forecast_of(self.files.read(name))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError) as error:
-            where = self.files.where(name)
-            raise InputError(f"{where} cannot be read ({error}); restore it, or move it away to seal anew") from None
+    def _begun(self, run_id: str) -> str | None:
+        """How a run stands that has begun; None where it has not."""
+        record = self.read(run_id)
+        if record is None:
+            return None if self.files.identity(_run_file(run_id)) is None else "its record is damaged"
+        return None if record.started_at is None else record.status
+
+    def _sealed(self, forecast: Forecast) -> Forecast | None:
+        same = (forecast.law, forecast.points_sha256)
+        found = [one for one in self.forecasts_of(forecast.run_id) if (one.law, one.points_sha256) == same]
+        return found[0] if found else None
+
+    def forecasts_of(self, run_id: str) -> list[Forecast]:
+        """Oldest first. Raises InputError where a file is damaged: what it says must not be sealed anew."""
+        return ledger.sealed_of(self.files, check_name("run_id", run_id))
 
     def forecasts(self) -> tuple[list[Forecast], list[Damaged]]:
         """All sealed forecasts, oldest first, and the files that could not be read."""
-        found, damaged = [], []
-        for entry in self.files.entries(FORECASTS):
-            if entry.name.endswith(".json"):
-                try:
-                    found.append(forecast_of(self.files.read(entry.name)))
-                except (OSError, ValueError, TypeError) as error:
-                    damaged.append(damage(self.files.where(entry.name), error))
-        return sorted(found, key=lambda forecast: forecast.sealed_at), damaged
+        return ledger.all_sealed(self.files)
 
     # -- the rest
 

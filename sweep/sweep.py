@@ -159,9 +159,9 @@ def _forecast_target(
     missing: list[RunSpec],
 ) -> Forecast | None:
     """Sealed now if the target is not trained yet; else what was sealed then."""
-    sealed = store.forecast(target.run_id)
-    if sealed is not None or target not in missing:
-        return sealed
+    before = store.forecasts_of(target.run_id)
+    if before or target not in missing:
+        return before[0] if before else None
     fit = fit_records([record for spec in specs if (record := store.read(spec.run_id))], store.name)
     if fit is None:
         console.print("no forecast: too few finished runs for a law")

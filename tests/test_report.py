@@ -13,6 +13,7 @@ from test_figures import a_forecast, a_grid, a_record, a_target
 from fitting.errors import InputError
 from results.record import RunRecord
 from results.report import write_report
+from results.sealed import forecast_text
 from results.store import Store
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -55,8 +56,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         a_record("bad-failed", status="failed", loss=None, sentence="MemoryError in step 3"),
         a_record("bad-running", status="running", loss=None, sentence="in training"),
     ]
+    Store(folder / "store").seal(a_forecast())
     store = a_store(folder / "store", [*a_grid(), a_target(), *others])
-    store.seal(a_forecast())
     (store.path / "runs" / "torn.parquet").write_bytes(b"PAR1 torn")
     (store.path / "forecasts" / "torn.json").write_text('{"run_id": "x"')
     return write_report(store, folder / "report.html")
@@ -134,8 +135,8 @@ def test_report_on_one_run_that_has_just_begun(tmp_path: Path):
 
 
 def test_report_on_a_forecast_whose_run_failed(tmp_path: Path):
+    Store(tmp_path / "store").seal(a_forecast())
     store = a_store(tmp_path / "store", [a_record(), a_target(status="failed", loss=None, bpb=None)])
-    store.seal(a_forecast())
     html = written(store, tmp_path / "report.html")
     assert "the run has no loss: failed" in html
 
@@ -154,7 +155,7 @@ def test_hostile_names_are_shown_as_text(tmp_path: Path):
     )
     store = a_store(tmp_path / "store", [hostile, a_target(role=HOSTILE)])
     store.write(a_record("run-2", role=HOSTILE, tokenizer=HOSTILE))
-    store.seal(a_forecast(law=HOSTILE, points_sha256=HOSTILE))
+    store.files.write("forecasts/x.json", forecast_text(a_forecast(law=HOSTILE, points_sha256=HOSTILE)).encode())
     html = written(store, tmp_path / "report.html")
     assert "alert(1)" in html
     assert "<script>alert" not in html

@@ -1,4 +1,4 @@
-"""The store: one file a run, damaged files named, curves merged over attempts, the first seal holds."""
+"""The store: one file a run, damaged files named, curves merged over attempts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from fitting.errors import InputError
 from results.measurement import Measurement
 from results.record import RunRecord, RunStatus, record_fields
-from results.store import Forecast, Store, check_name, run_schema
+from results.store import Store, check_name, run_schema
 
 
 def make_record(run_id: str = "a" * 16, **changes) -> RunRecord:
@@ -113,7 +113,7 @@ def test_names_of_runs_that_lead_elsewhere_are_refused_and_never_followed(store,
             lambda name: store.write(make_record(name)),
             lambda name: store.write_curve(name, [{"step": 1, "attempt": 1}]),
             lambda name: store.checkpoint_folder(name),
-            lambda name: store.forecast(name),
+            lambda name: store.forecasts_of(name),
         ):
             with pytest.raises(InputError, match="allowed are 1 to 100 letters"):
                 write(name)
@@ -212,15 +212,6 @@ def test_a_later_attempt_replaces_overlapping_curve_rows(store):
     store.write_curve("r", [row(2, 4.5, 2), row(3, 3.0, 2)])
     np.testing.assert_array_equal(store.curve("r")["loss"], [5.0, 4.5, 3.0])
     assert len(store.curve("nobody")["loss"]) == 0
-
-
-def test_the_first_sealed_forecast_holds(store):
-    first = Forecast("r", "chinchilla", "h", 15, "n", 3.0, 2.9, 3.1, 0.9, 4.0, "converged", "", 1.0)
-    assert store.seal(first) == first
-    assert store.seal(dataclasses.replace(first, loss=2.0)) == first
-    assert store.forecast("r") == first
-    assert store.forecast("s") is None
-    assert store.forecasts() == ([first], [])
 
 
 @pytest.mark.parametrize("name", ["../../x", "", "a/b", ".hidden", "x" * 101, "a b"])

@@ -132,8 +132,7 @@ def test_a_sweep_seals_its_forecast_first_and_the_same_line_again_trains_nothing
     assert not damaged
     assert {record.status for record in records} == {RunStatus.DONE}
     (target,) = [record for record in records if record.role == "target"]
-    forecast = store.forecast(target.run_id)
-    assert forecast is not None
+    (forecast,) = store.forecasts_of(target.run_id)
     assert forecast.points == 9
     assert forecast.sealed_at < target.started_at
     assert forecast.sealed_at > max(record.finished_at for record in records if record.role == "fit")
@@ -143,7 +142,7 @@ def test_a_sweep_seals_its_forecast_first_and_the_same_line_again_trains_nothing
     again = run(text_folder, tmp_path / "store", *arguments)
     assert "nothing to train" in again
     assert [record.attempt for record in store.records()[0]] == [1] * 10
-    assert store.forecast(target.run_id) == forecast
+    assert store.forecasts_of(target.run_id) == [forecast]
 
 
 @pytest.mark.slow
