@@ -1,4 +1,4 @@
-"""What does the page of a report look like? Its CSS: light and dark, one column on a phone."""
+"""What do the report and the dashboard look like? Their CSS: light and dark, one column on a phone."""
 
 CSS = """
 :root { color-scheme: light dark; --ink: #1f2933; --muted: #5b6875; --paper: #fff; --ground: #f3f5f8; --line: #dce1e8;
@@ -25,10 +25,17 @@ h2 + p { margin-top: 0; max-width: 75ch; }
 .card .answer { margin: 0; font-size: 1.5rem; line-height: 1.3; font-weight: 650; color: var(--tone); }
 .figures { display: grid; gap: 1rem; margin-top: 0.75rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
-/* Figures keep their white ground in the dark: their colours were chosen on it. */
-figure { margin: 0; min-width: 0; background: #fff; border: 1px solid var(--line); border-radius: 8px;
-  padding: 0.75rem 0.5rem; overflow: hidden; }
-figcaption { color: #5b6875; font-size: 0.92rem; padding: 0.25rem 0.75rem 0; max-width: 85ch; }
+figure { margin: 0; min-width: 0; background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
+  padding: 0.75rem 0.5rem; overflow: hidden; position: relative; }
+figure h3 { margin: 0 0.75rem 0.25rem; font-size: 0.95rem; font-weight: 600; padding-right: 9rem; }
+figcaption { font-size: 0.92rem; padding: 0.25rem 0.75rem 0; max-width: 85ch; }
+.downloads { position: absolute; top: 0.7rem; right: 0.75rem; display: flex; gap: 0.15rem; opacity: 0.55; }
+figure:hover .downloads, figure:focus-within .downloads { opacity: 1; }
+.downloads button { font: inherit; font-size: 0.7rem; color: var(--muted); background: none; border: 1px solid transparent;
+  border-radius: 4px; padding: 0.1rem 0.25rem; cursor: pointer; }
+.downloads button:hover { border-color: var(--line); color: var(--ink); }
+:focus-visible { outline: 2px solid var(--plain); outline-offset: 1px; }
+@media (hover: none) { .downloads { opacity: 1; } }
 .scroll { overflow-x: auto; background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
   margin-top: 0.75rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-numeric: tabular-nums; }

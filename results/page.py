@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from results.figures.style import CONFIG
+from results.figures.browser import DOWNLOADS, figures_script
 from results.listing import plain
 from results.look import CSS
 
@@ -19,7 +18,18 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 )
 
-DRAW = "const draw = (name, figure) => Plotly.newPlot(name, figure.data, figure.layout, %s);\n"
+# Drawn again when the theme of the system changes, or the page becomes narrow.
+DRAW = """
+const drawings = [];
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const narrow = matchMedia("(max-width: " + window.isoflop.narrow + "px)");
+const show = ({name, figure}) => {
+  const shown = window.isoflop.dressed(figure, dark.matches, document.getElementById(name).clientWidth);
+  Plotly.react(name, shown.data, shown.layout, window.isoflop.config);
+};
+const draw = (name, figure) => { drawings.push({name, figure}); show({name, figure}); };
+for (const query of [dark, narrow]) query.addEventListener("change", () => drawings.forEach(show));
+"""
 
 
 @dataclass
@@ -78,9 +88,9 @@ class Page:
     def html(self) -> str:
         library, drawings = "", ""
         if self.figures:
-            library = f"<script>{get_plotlyjs()}</script>"
+            library = f'<script id="plotly-js">{get_plotlyjs()}</script><script>{figures_script()}</script>'
             # After the whole page is laid out: drawn earlier, a figure takes the width of a row that it shares later.
-            drawings = f"<script>{DRAW % json.dumps(CONFIG)}{chr(10).join(self.drawings)}</script>"
+            drawings = f"<script>{DRAW}{chr(10).join(self.drawings)}</script>"
         return (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -96,10 +106,15 @@ class Page:
         # A "<" in a string of the data could close the script element; in JSON it may also be written as \\u003c.
         data = figure.to_json().replace("<", "\\u003c")
         self.drawings.append(f"draw('{name}', {data});")
-        height = figure.layout.height
+        height, title = figure.layout.height, figure.layout.meta["title"]
+        buttons = "".join(
+            f'<button type="button" data-download="{kind.lower()}" aria-label="{text(title)} as {kind}">{kind}</button>'
+            for kind in DOWNLOADS
+        )
         return (
-            f'<figure><div id="{name}" class="drawing" style="height:{height}px"></div>'
-            f"<figcaption>{text(caption)}</figcaption></figure>"
+            f'<figure data-title="{text(title)}"><h3>{text(title)}</h3>'
+            f'<div id="{name}" class="drawing" style="height:{height}px"></div>'
+            f'<figcaption>{text(caption)}</figcaption><div class="downloads">{buttons}</div></figure>'
         )
 
 

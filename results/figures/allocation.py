@@ -13,6 +13,7 @@ from results.figures.style import (
     C_AXIS,
     D_AXIS,
     GREEN,
+    GREEN_BAND,
     MUTED,
     N_AXIS,
     PAPER,
@@ -21,8 +22,6 @@ from results.figures.style import (
     figure,
     log_axis,
 )
-
-GREEN_BAND = "rgba(0, 158, 115, 0.16)"
 
 
 def allocation_against_compute(
@@ -33,7 +32,7 @@ def allocation_against_compute(
         "n_params": ("N*", N_AXIS, BLUE, BAND, best.n_params),
         "d_tokens": ("D*", D_AXIS, GREEN, GREEN_BAND, best.d_tokens),
     }[quantity]
-    drawn = figure()
+    drawn = figure(f"{symbol} of the best run for each budget")
     drawn.add_vrect(x0=fitted[0], x1=fitted[1], fillcolor=SHADE, line_width=0, layer="below")
     drawn.add_traces(band(best.flops, values.low, values.high, f"{best.level:.0%} interval", fill))
     for inside, dash, name in ((True, "solid", symbol), (False, "dash", f"{symbol}, extrapolated")):

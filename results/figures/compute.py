@@ -38,7 +38,7 @@ SHOWN_BEYOND = 2.5  # times the dearest run, target included
 
 def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | None) -> go.Figure:
     """Loss against 6ND. `best` is the law's optimum on a grid of budgets; None draws the runs alone."""
-    drawn = figure()
+    drawn = figure("Loss against compute")
     shown = [record for record in records if record.loss is not None]
     losses = [record.loss for record in shown if record.loss is not None]
     flops = [record.flops_6nd for record in shown]
@@ -71,7 +71,7 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
 
     The runs near a budget are carried to it along the law.
     """
-    drawn = figure()
+    drawn = figure("IsoFLOP slices")
     fitted = set(fit.points.cluster)
     runs = [record for record in records if record.run_id in fitted]
     sizes = [record.n_params_non_embedding for record in runs]

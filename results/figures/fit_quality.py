@@ -30,7 +30,7 @@ from results.outcome import Outcome
 
 def predicted_against_measured(fit: Fit, outcomes: Sequence[Outcome] = ()) -> go.Figure:
     """Points on the line are predicted exactly; sealed forecasts carry their interval."""
-    drawn = figure(height=400)
+    drawn = figure("Predicted against measured", height=400)
     measured, predicted = fit.points.loss, fit.points.loss * np.exp(fit.residuals)
     told = [outcome for outcome in outcomes if outcome.truth is not None]
     edges = [edge for o in told for edge in (o.forecast.low, o.forecast.high, o.truth) if edge is not None]
@@ -68,6 +68,9 @@ def predicted_against_measured(fit: Fit, outcomes: Sequence[Outcome] = ()) -> go
     return drawn
 
 
+SYMBOLS = {"n_params": "N", "d_tokens": "D", "flops": "C"}
+
+
 def residuals_against(fit: Fit, quantity: str) -> go.Figure:
     """Error of the law in % (predicted / measured - 1) against "n_params", "d_tokens" or "flops" (6ND)."""
     points = fit.points
@@ -78,7 +81,7 @@ def residuals_against(fit: Fit, quantity: str) -> go.Figure:
     }
     values, title = columns[quantity]
     errors = 100 * np.expm1(fit.residuals)
-    drawn = figure(height=400)
+    drawn = figure(f"Error of the law against {SYMBOLS[quantity]}", height=400)
     noise = 100 * fit.noise
     drawn.add_hrect(y0=-noise, y1=noise, fillcolor=SHADE, line_width=0, layer="below")
     across = log_axis(title, values)

@@ -12,7 +12,7 @@ from results.outcome import Outcome
 
 def forecasts_against_truth(outcomes: Sequence[Outcome]) -> go.Figure:
     """One row a forecast, oldest on top: dot and whisker, the truth as a star, the verdict in words above it."""
-    drawn = figure(height=150 + 70 * len(outcomes))
+    drawn = figure("Forecasts against truth", height=150 + 70 * len(outcomes))
     rows = list(range(len(outcomes)))[::-1]
     forecasts = [outcome.forecast for outcome in outcomes]
     hover = [safe(outcome.sentence, limit=400).replace("; ", "<br>") for outcome in outcomes]

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from fitting.show import si
-from results.figures.style import TARGET, VERMILLION, axis, figure, log_axis, run_hover, safe, size_colors
+from results.figures.style import PAPER, TARGET, VERMILLION, axis, figure, log_axis, run_hover, safe, size_colors
 from results.record import RunRecord
 
 WINDOW = 5  # rows of a curve in one smoothed value; a row is already a mean over its steps
@@ -17,7 +17,7 @@ MOST_POINTS = 300  # a line; more cannot be seen and only make the file larger
 
 def loss_curves(records: Sequence[RunRecord], curves: Mapping[str, Mapping[str, np.ndarray]]) -> go.Figure:
     """Both axes logarithmic: a power law is straight. Runs without a curve are drawn as their marker alone."""
-    drawn = figure(height=460)
+    drawn = figure("Loss curves", height=460)
     # Targets have a colour of their own: with them in the scale, N would change colour between figures.
     colors = size_colors(record.n_params_non_embedding for record in records if record.role != "target")
     tokens_seen: list[float] = []
@@ -52,7 +52,7 @@ def loss_curves(records: Sequence[RunRecord], curves: Mapping[str, Mapping[str, 
                 x=[record.d_tokens],
                 y=[record.loss],
                 mode="markers",
-                marker=TARGET if target else {"color": color, "size": 8, "line": {"color": "white", "width": 1}},
+                marker=TARGET if target else {"color": color, "size": 8, "line": {"color": PAPER, "width": 1}},
                 hovertext=[run_hover(record)],
                 hoverinfo="text",
                 showlegend=name not in named,

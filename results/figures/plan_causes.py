@@ -12,7 +12,7 @@ SMALLEST = 0.005  # shares that would be drawn as a line without width
 
 def plan_causes(plan: Plan) -> go.Figure:
     """Bars, the largest on top."""
-    drawn = figure()
+    drawn = figure("What the uncertainty comes from")
     paid = "dollars" if plan.bill.dollars is not None else "chip-hours"
     for name, causes, color in ((paid, plan.bill.causes, GREEN), ("loss", plan.causes, BLUE)):
         shown = sorted(((part, cause) for cause, part in causes.items() if part >= SMALLEST))

@@ -11,7 +11,7 @@ from results.figures.style import BAND, BLUE, TARGET, figure, log_axis, loss_axi
 
 def plan_cost(plan: Plan) -> go.Figure:
     """Across: the bill; the band is what MFU and price leave open, the law taken at its value."""
-    drawn, curve, paid = figure(), plan.frontier, plan.bill
+    drawn, curve, paid = figure("What a loss costs"), plan.frontier, plan.bill
     at = paid.rates
     hours = curve.flops / at.flops_per_hour
     price = at.price or (1.0, 1.0, 1.0)

@@ -21,7 +21,7 @@ from results.figures.style import (
 
 def plan_frontier(plan: Plan) -> go.Figure:
     """Loss of the compute-optimal run against C, as a plan for each budget would say."""
-    drawn, curve, largest = figure(), plan.frontier, plan.law.largest_flops
+    drawn, curve, largest = figure("Loss of the best run for each budget"), plan.frontier, plan.law.largest_flops
     drawn.add_traces(band(curve.flops, curve.low, curve.high, plan.law.band.split(",")[0]))
     known = curve.flops <= largest
     for keep, dash, name in ((known, "solid", "L*(C)"), (curve.flops >= largest * 0.5, "dash", "L*(C), extrapolated")):

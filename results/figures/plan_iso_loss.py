@@ -13,7 +13,7 @@ from results.figures.style import BLUE, GREEN, MUTED, PAPER, TARGET, figure, log
 
 def plan_iso_loss(plan: Plan) -> go.Figure:
     """N across, D up; thick: the loss of the plan's frontier."""
-    drawn, n, d = figure(), plan.n_params.value, plan.d_tokens.value
+    drawn, n, d = figure("Runs of equal loss"), plan.n_params.value, plan.d_tokens.value
     middle = len(plan.frontier.iso) // 2
     for row, iso in enumerate(plan.frontier.iso):
         drawn.add_scatter(

@@ -1,4 +1,8 @@
-"""How do all figures look? One palette that colour-blind people can read, one font, axes that carry their unit."""
+"""How do all figures look? One palette that colour-blind people can read, one font, axes that carry their unit.
+
+Figures are drawn for a light ground. Every colour in them is one of this file, so that DARK, which gives each its
+counterpart, makes a dark figure of a light one by plain replacement (results/assets/figures.js does it in the browser).
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,37 @@ from results.record import RunRecord
 CONFIG = {"displaylogo": False, "showSendToCloud": False, "responsive": True}
 
 # Okabe & Ito 2008: distinct for all common kinds of colour blindness.
-BLUE, VERMILLION, GREEN, SKY = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
+BLUE, VERMILLION, GREEN, SKY, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#AA4499", "#C98A00"
 INK, MUTED, GRID, PAPER = "#1f2933", "#5b6875", "#e4e8ee", "#ffffff"
 BAND = "rgba(0, 114, 178, 0.16)"
+GREEN_BAND = "rgba(0, 158, 115, 0.16)"
+ORANGE_BAND = "rgba(213, 94, 0, 0.16)"
 SHADE = "rgba(31, 41, 51, 0.06)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 TARGET = {"symbol": "star", "size": 15, "color": VERMILLION, "line": {"color": PAPER, "width": 1}}
-# The yellow end of viridis cannot be read on white.
-ORDERED_SCALE, ORDERED_END = "Viridis", 0.86
+# The yellow end of viridis cannot be read on white, the violet one not on black.
+SHADES = 64
+_POSITIONS = [shade / (SHADES - 1) for shade in range(SHADES)]
+SCALE = sample_colorscale("Viridis", [0.86 * position for position in _POSITIONS])
+DARK_SCALE = sample_colorscale("Viridis", [0.28 + 0.72 * position for position in _POSITIONS])
+COLORSCALE = [[position, color] for position, color in zip(_POSITIONS, SCALE, strict=True)]
+DARK = {
+    BLUE: "#62b5f0",
+    VERMILLION: "#ff8c42",
+    GREEN: "#35c99b",
+    SKY: "#8fd0f7",
+    PURPLE: "#dd8fd0",
+    ORANGE: "#eebc4d",
+    INK: "#e6eaef",
+    MUTED: "#a3aebb",
+    GRID: "#2d3742",
+    PAPER: "#1b222b",
+    BAND: "rgba(98, 181, 240, 0.2)",
+    GREEN_BAND: "rgba(53, 201, 155, 0.2)",
+    ORANGE_BAND: "rgba(255, 140, 66, 0.2)",
+    SHADE: "rgba(230, 234, 239, 0.07)",
+    **dict(zip(SCALE, DARK_SCALE, strict=True)),
+}
 
 N_AXIS = "N (non-embedding parameters)"
 D_AXIS = "D (training tokens)"
@@ -32,11 +59,12 @@ C_AXIS = "C = 6ND (training FLOPs)"
 LOSS_AXIS = "loss (nats/token)"
 
 
-def figure(height: int = 420) -> go.Figure:
-    """An empty figure in the shared look; the page around it gives title and caption."""
+def figure(title: str, height: int = 420) -> go.Figure:
+    """An empty figure in the shared look; the page around it shows the title, which names its downloads too."""
     drawn = go.Figure()
     drawn.update_layout(
         template="none",
+        meta={"title": title},
         height=height,
         paper_bgcolor=PAPER,
         plot_bgcolor=PAPER,
@@ -100,8 +128,8 @@ def size_colors(sizes: Iterable[float]) -> dict[float, str]:
     ordered = sorted(set(sizes))
     if len(ordered) == 1:
         return {ordered[0]: BLUE}
-    positions = np.linspace(0.0, ORDERED_END, len(ordered))
-    return dict(zip(ordered, sample_colorscale(ORDERED_SCALE, positions.tolist()), strict=True))
+    shades = np.linspace(0, SHADES - 1, len(ordered)).round().astype(int)
+    return {size: SCALE[shade] for size, shade in zip(ordered, shades.tolist(), strict=True)}
 
 
 def band(
