@@ -31,8 +31,9 @@ figure h3 { margin: 0 0.75rem 0.25rem; font-size: 0.95rem; font-weight: 600; pad
 figcaption { font-size: 0.92rem; padding: 0.25rem 0.75rem 0; max-width: 85ch; }
 .downloads { position: absolute; top: 0.7rem; right: 0.75rem; display: flex; gap: 0.15rem; opacity: 0.55; }
 figure:hover .downloads, figure:focus-within .downloads { opacity: 1; }
-.downloads button { font: inherit; font-size: 0.7rem; color: var(--muted); background: none; border: 1px solid transparent;
-  border-radius: 4px; padding: 0.1rem 0.25rem; cursor: pointer; }
+.downloads button { font: inherit; font-size: 0.7rem; color: var(--muted); background: none;
+  border: 1px solid transparent;
+  padding: 0.1rem 0.25rem; cursor: pointer; border-radius: 4px; }
 .downloads button:hover { border-color: var(--line); color: var(--ink); }
 :focus-visible { outline: 2px solid var(--plain); outline-offset: 1px; }
 @media (hover: none) { .downloads { opacity: 1; } }
