@@ -11,7 +11,7 @@ import numpy as np
 from fitting.errors import InputError
 from fitting.laws import Law, law_named
 from fitting.points import Points
-from fitting.solve import BATCH, DELTA, Solutions, evaluate, jacobian, solve, solve_from_afar
+from fitting.solve import BATCH, DELTA, Box, Solutions, evaluate, jacobian, solve, solve_from_afar
 
 DEFAULT_LAW = "chinchilla"
 RESAMPLES = 4000  # Besiroglu et al. 2024 (arXiv:2404.10102)
@@ -120,10 +120,10 @@ def fit_law(
     found = solve_from_afar(law, x, log_loss, law.starts(x, log_loss), delta=delta)
     best, gain = _polish(law, x, log_loss, found, delta, seed)
     theta = best.theta[0]
-    proof = _proof(law, x, found, best, gain)
-    resampled, weights = _resample_weights(points, resamples, seed)
+    proof = prove(jacobian(law, theta, x), found, best, gain)
+    resampled, weights = resample_weights(points, resamples, seed)
     draws = solve(law, x, log_loss, np.repeat(theta[None], resamples, axis=0), weights, delta).theta
-    status, sentence = _judge(points, law, x, log_loss, best, proof)
+    status, sentence = judge(points, law, x, log_loss, best, proof)
     return Fit(
         law=law,
         points=points,
@@ -180,8 +180,8 @@ def _polish(
     return best, gain
 
 
-def _proof(law: Law, x: np.ndarray, found: Solutions, best: Solutions, gain: float) -> Proof:
-    slopes = jacobian(law, best.theta[0], x)
+def prove(slopes: np.ndarray, found: Solutions, best: Solutions, gain: float) -> Proof:
+    """From the Jacobian at the optimum (points, parameters), all starts, and the gain of the last restarts."""
     free = ~best.at_bound[0]  # a parameter held by its bound has no curvature to show
     norms = np.linalg.norm(slopes, axis=0)
     # A column without any influence stays zero: its singular value says so.
@@ -196,7 +196,7 @@ def _proof(law: Law, x: np.ndarray, found: Solutions, best: Solutions, gain: flo
     )
 
 
-def _resample_weights(points: Points, resamples: int, seed: int) -> tuple[str, np.ndarray]:
+def resample_weights(points: Points, resamples: int, seed: int) -> tuple[str, np.ndarray]:
     """How often each point occurs in each resample, (resamples, points); whole clusters are drawn."""
     labels, member = np.unique(np.asarray(points.cluster), return_inverse=True)
     rng = np.random.RandomState(seed)
@@ -207,7 +207,7 @@ def _resample_weights(points: Points, resamples: int, seed: int) -> tuple[str, n
     return f"{len(labels)} clusters", np.stack(draws).astype(np.float64)[:, member]
 
 
-def _judge(
+def judge(
     points: Points, law: Law, x: np.ndarray, log_loss: np.ndarray, best: Solutions, proof: Proof
 ) -> tuple[FitStatus, str]:
     """The worst thing that can be said, with the reason."""
@@ -252,7 +252,7 @@ def _hold_out(points: Points, law: Law, delta: float) -> HeldOut | None:
     starts = law.starts(x[below], log_loss[below])
     weights = np.zeros(len(points))
     weights[below] = 1.0
-    bounds = law.parameters(x[below], log_loss[below])
+    bounds = Box.of(law.parameters(x[below], log_loss[below]))
     found = solve_from_afar(law, x, log_loss, starts, np.tile(weights, (len(starts), 1)), delta, bounds)
     errors = np.abs(np.exp(evaluate(law, found.best().theta, x[above])[0] - log_loss[above]) - 1)
     span = float(points.flops[above].max() / points.flops[below].max())

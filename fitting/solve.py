@@ -26,6 +26,22 @@ WIDE_DELTA = 0.05
 
 
 @dataclass(frozen=True)
+class Box:
+    """Where theta may lie: (parameters,), or (members, parameters). A parameter whose sides are equal is held."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def of(cls, parameters: tuple[Parameter, ...]) -> Box:
+        return cls(*(np.asarray([getattr(p, side) for p in parameters]) for side in ("lower", "upper")))
+
+    def take(self, member: int) -> Box:
+        """Of one member."""
+        return Box(self.lower[member], self.upper[member])
+
+
+@dataclass(frozen=True)
 class Solutions:
     """Arrays over the members of the batch; objective is the plain Huber sum, not divided by delta^2."""
 
@@ -33,12 +49,15 @@ class Solutions:
     objective: np.ndarray  # (members,)
     gradient_norm: np.ndarray  # (members,) largest |dF/dtheta| over free parameters, relative to F
     converged: np.ndarray  # (members,) bool
-    at_bound: np.ndarray  # (members, parameters) bool: held there by the objective
+    at_bound: np.ndarray  # (members, parameters) bool: held there by the objective, or by equal bounds
     hessian: np.ndarray  # (members, parameters, parameters) of the plain Huber sum
 
     def best(self) -> Solutions:
         """The member of smallest objective, as a batch of one."""
-        at = slice(int(np.argmin(self.objective)), int(np.argmin(self.objective)) + 1)
+        return self.take(slice(int(np.argmin(self.objective)), int(np.argmin(self.objective)) + 1))
+
+    def take(self, at: slice) -> Solutions:
+        """Some of the members."""
         return Solutions(
             self.theta[at],
             self.objective[at],
@@ -67,7 +86,7 @@ def solve(
     theta: np.ndarray,
     weights: np.ndarray | None = None,
     delta: float = DELTA,
-    bounds: tuple[Parameter, ...] | None = None,
+    bounds: Box | None = None,
 ) -> Solutions:
     """Minimises from every row of theta (members, parameters) under its weights (members, points).
 
@@ -78,9 +97,9 @@ def solve(
     """
     import jax
 
-    bounds = bounds or law.parameters(x, log_loss)
-    lower, upper = (np.asarray([getattr(p, side) for p in bounds]) for side in ("lower", "upper"))
     members = len(theta)
+    bounds = bounds or Box.of(law.parameters(x, log_loss))
+    lower, upper = (np.broadcast_to(side, theta.shape) for side in (bounds.lower, bounds.upper))
     weights = np.ones((members, len(x))) if weights is None else np.asarray(weights, np.float64)
     x, log_loss, weights = _padded(x, log_loss, weights)
     theta = np.clip(np.asarray(theta, np.float64), lower, upper)
@@ -102,12 +121,13 @@ def solve(
                 chunk = active[first : first + size]
                 padded = np.resize(chunk, size)  # repeats fill the last batch: two compiled shapes in all
                 packed = tuple(part[padded] for part in state)
-                found = _advance(law, packed, weights[padded], x, log_loss, lower, upper, delta)
+                found = _advance(law, packed, weights[padded], lower[padded], upper[padded], x, log_loss, delta)
                 for part, new in zip(state, found, strict=True):
                     part[chunk] = np.asarray(new)[: len(chunk)]
             if state.done.all():
                 break
     pinned = ((state.theta <= lower) & (state.gradient > 0)) | ((state.theta >= upper) & (state.gradient < 0))
+    pinned |= lower == upper
     slope = np.where(pinned, 0.0, np.abs(state.gradient)).max(axis=1) / (1.0 + state.objective)
     return Solutions(state.theta, state.objective * delta**2, slope, state.done, pinned, state.hessian * delta**2)
 
@@ -128,7 +148,7 @@ def solve_from_afar(
     theta: np.ndarray,
     weights: np.ndarray | None = None,
     delta: float = DELTA,
-    bounds: tuple[Parameter, ...] | None = None,
+    bounds: Box | None = None,
 ) -> Solutions:
     """`solve` for rough starts: first on a wide Huber (almost least squares, smooth), then on the asked one."""
     rough = solve(law, x, log_loss, theta, weights, max(delta, WIDE_DELTA), bounds)
@@ -214,11 +234,14 @@ def _objective(law, theta, weights, x, log_loss, delta):
 
 
 @_jit
-def _advance(law, state, weights, x, log_loss, lower, upper, delta):
+def _advance(law, state, weights, lower, upper, x, log_loss, delta):
     """A few iterations for a batch of members."""
     import jax
 
-    return jax.vmap(lambda s, w: _newton(law, s, w, x, log_loss, lower, upper, delta))(_State(*state), weights)
+    def one(member, weight, low, high):
+        return _newton(law, member, weight, x, log_loss, low, high, delta)
+
+    return jax.vmap(one)(_State(*state), weights, lower, upper)
 
 
 def _newton(law, state, weights, x, log_loss, lower, upper, delta):
@@ -229,6 +252,7 @@ def _newton(law, state, weights, x, log_loss, lower, upper, delta):
     def body(carry):
         old, iteration = carry
         free = ~(((old.theta <= lower) & (old.gradient > 0)) | ((old.theta >= upper) & (old.gradient < 0)))
+        free = free & (lower < upper)
         slope = jnp.where(free, old.gradient, 0.0)
         masked = jnp.where(free[:, None] & free[None, :], old.hessian, 0.0)
         scale = jnp.where(free, jnp.maximum(jnp.abs(jnp.diagonal(old.hessian)), 1e-3), 1.0)

@@ -17,7 +17,7 @@ from fitting.laws import law_named
 from fitting.laws.law import Parameter
 from fitting.points import Points
 from fitting.read import read_points
-from fitting.solve import Solutions, evaluate, jacobian, solve
+from fitting.solve import Box, Solutions, evaluate, jacobian, solve
 
 WIDE = 1e6  # a Huber this wide is least squares: F = half the sum of squares of ln residuals
 
@@ -129,7 +129,7 @@ def solve_repeats(
         if pinned is not None:
             bounds[i] = Parameter(bounds[i].name, 1 / pinned, 1 / pinned)
     theta = np.asarray([[*base, 1 / start_d, 1 / start_n] for start_d, start_n in starts])
-    return solve(law, x, log_loss, theta, weights, bounds=tuple(bounds))
+    return solve(law, x, log_loss, theta, weights, bounds=Box.of(tuple(bounds)))
 
 
 GRID = [(r_d, r_n) for r_d in (1.0, 5.0, 15.0, 60.0, 300.0) for r_n in (0.3, 1.0, 3.0, 10.0)]
@@ -195,7 +195,7 @@ def loglinear_fit(
     centre = law.centre(features)
     x = features - centre
     bounds = tuple(Parameter(p.name, 0.0, 0.0) if p.name in pinned else p for p in law.parameters(x, log_target))
-    found = solve(law, x, log_target, law.starts(x, log_target), delta=WIDE, bounds=bounds).best()
+    found = solve(law, x, log_target, law.starts(x, log_target), delta=WIDE, bounds=Box.of(bounds)).best()
     return {name: float(value) for name, value in law.constants(found.theta[0], centre).items()}
 
 
