@@ -18,23 +18,23 @@ FEWEST_RUNS = 8  # of five-parameter laws; below, no interval is worth printing
 FEWEST_VALUES = 3  # of N and of D: with two, an exponent and a floor cannot be told apart
 
 
-def record_points(records: Sequence[RunRecord], source: str) -> Points | None:
+def record_points(records: Sequence[RunRecord], source: str, n_definition: str = N_DEFINITION) -> Points | None:
     """The runs that can be fitted; None where `shortfall` has something to say. Targets never are: they are the test.
 
     Rows stand in the order of the run_id, so that the same runs give the same hash and the same bootstrap whoever
     reads them and in whatever order they finished.
     """
     usable, excluded = _split(records)
-    if _missing(usable):
+    if _missing_of(usable):
         return None
     return Points(
-        n_params=np.asarray([getattr(record, N_DEFINITION) for record in usable]),
+        n_params=np.asarray([getattr(record, n_definition) for record in usable]),
         d_tokens=np.asarray([record.d_tokens for record in usable]),
         loss=np.asarray([record.loss for record in usable], dtype=float),
         flops=np.asarray([record.flops for record in usable]),
         cluster=tuple(record.run_id for record in usable),
         source=source,
-        n_definition=N_DEFINITION,
+        n_definition=n_definition,
         flops_definition="exact training FLOPs",
         excluded=tuple(excluded),
     )
@@ -57,22 +57,33 @@ _fits: dict[tuple, Fit] = {}
 
 def shortfall(records: Sequence[RunRecord]) -> str | None:
     """One sentence on why `record_points` gives None, and what to add; None where a law can be fitted."""
-    missing = _missing(_split(records)[0])
-    if not missing:
-        return None
+    missing = _missing_of(_split(records)[0])
+    return _too_few(missing) if missing else None
+
+
+def shortfall_of(n_params: np.ndarray, d_tokens: np.ndarray) -> str | None:
+    """The same of points (points,)."""
+    missing = _missing(n_params.tolist(), d_tokens.tolist())
+    return _too_few(missing) if missing else None
+
+
+def _too_few(missing: str) -> str:
     return (
         f"a law needs {FEWEST_RUNS} finished runs with {FEWEST_VALUES} values of N and {FEWEST_VALUES} of D "
         f"(targets aside); here are {missing}. Add runs"
     )
 
 
-def _missing(usable: Sequence[RunRecord]) -> str:
+def _missing_of(usable: Sequence[RunRecord]) -> str:
+    return _missing([getattr(record, N_DEFINITION) for record in usable], [record.d_tokens for record in usable])
+
+
+def _missing(n_params: Sequence[float], d_tokens: Sequence[float]) -> str:
     """What is there, where it is too little; else empty."""
-    sizes = {getattr(record, N_DEFINITION) for record in usable}
-    horizons = {record.d_tokens for record in usable}
-    if len(usable) >= FEWEST_RUNS and min(len(sizes), len(horizons)) >= FEWEST_VALUES:
+    sizes, horizons = len(set(n_params)), len(set(d_tokens))
+    if len(n_params) >= FEWEST_RUNS and min(sizes, horizons) >= FEWEST_VALUES:
         return ""
-    return f"{len(usable)} with {len(sizes)} and {len(horizons)}"
+    return f"{len(n_params)} with {sizes} and {horizons}"
 
 
 def _split(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:

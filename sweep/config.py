@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from fitting.errors import InputError
+from fitting.laws import law_named, law_names
 from models import Architecture, architecture_near
 from models.architecture import MLPS, PARAMETRISATIONS
 from models.decoder import REMATERIALISATIONS
@@ -29,6 +30,8 @@ from sweep.train import PRECISIONS
 from sweep.values import Values
 
 TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, where neither D nor D/N is given
+AVERAGE = "auto"  # the average of laws, as --law calls it
+EVERY_LAW = "all"  # the average, and every law of the loss over N and D
 LARGEST_TOKENS = 1e15  # tokens; public runs end at 4e13
 LARGEST_STEPS = 2**31 - 1  # the optimiser counts steps in int32
 
@@ -46,6 +49,14 @@ class MeshWishes:
 
 
 @dataclass(frozen=True)
+class ForecastSettings:
+    """What is sealed for each target: every law from every set of runs."""
+
+    spans: tuple[float, ...]  # besides all runs, those of at most target FLOPs / span
+    laws: tuple[str, ...] | None  # None: the average, and the law that predicts the largest runs best
+
+
+@dataclass(frozen=True)
 class SweepSettings:
     """What concerns the sweep as a whole."""
 
@@ -56,7 +67,8 @@ class SweepSettings:
     design: str
     axes: Mapping[str, list[Any]]  # that every run of the design is repeated for
     limits: Limits
-    target: Mapping[str, Any] | None  # overrides of the run that is held out
+    targets: tuple[Mapping[str, Any], ...]  # overrides of each run that is held out
+    forecasts: ForecastSettings
     launcher: LauncherSettings
     mesh: MeshWishes
     evaluations: int  # of one run
@@ -74,9 +86,6 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
         read.require_key(key)
         if not isinstance(values, list) or not values:
             raise InputError(f"design.axes[{key}] is {values!r}; allowed is a list of values, such as [1e5, 3e5]")
-    target = read.mapping("design.target")
-    for key in target or {}:
-        read.require_key(key)
     return SweepSettings(
         name=check_name("name", read.text("name")),
         store=read.text("store"),
@@ -85,7 +94,8 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
         design=read.text("design.name"),
         axes=axes,
         limits=_limits(read),
-        target=target,
+        targets=_targets(read),
+        forecasts=_forecasts(read),
         launcher=launcher_settings(read),
         mesh=MeshWishes(
             data=read.optional_whole("mesh.data", 1, 2**20),
@@ -114,6 +124,44 @@ def _limits(read: Reader) -> Limits:
         max_flops=read.optional_number("design.max_flops", 1.0, 1e32),
         tokens_per_param=(bounds[0], bounds[1]) if bounds else None,
     )
+
+
+def _targets(read: Reader) -> tuple[Mapping[str, Any], ...]:
+    """One mapping, or a list of them."""
+    value = read.raw("design.target")
+    if value is None:
+        return ()
+    found = value if isinstance(value, list) else [value]
+    for target in found:
+        if not isinstance(target, dict):
+            raise InputError(
+                f"design.target holds {str(target)[:60]!r}; allowed is a mapping, such as "
+                f"{{model.n: 1e6, data.tokens: 2e7}}, or a list of mappings"
+            )
+        for key in target:
+            read.require_key(str(key))
+    return tuple({str(key): item for key, item in target.items()} for target in found)
+
+
+def _forecasts(read: Reader) -> ForecastSettings:
+    spans = () if read.raw("design.spans") is None else tuple(read.numbers("design.spans", 1.001, 1e9))
+    return ForecastSettings(spans, _laws(read))
+
+
+def _laws(read: Reader) -> tuple[str, ...] | None:
+    value = read.raw("design.laws")
+    if value is None:
+        return None
+    surfaces = [name for name in law_names() if law_named(name).surface]
+    named = [str(name) for name in (value if isinstance(value, list) else [value])]
+    for name in named:
+        if name not in (EVERY_LAW, AVERAGE, *law_names()):
+            raise InputError(
+                f"design.laws holds {name[:60]!r}; allowed are {EVERY_LAW}, {AVERAGE} (the average of laws), "
+                f"{', '.join(law_names())}"
+            )
+    chosen = [law for name in named for law in ((AVERAGE, *surfaces) if name == EVERY_LAW else (name,))]
+    return tuple(dict.fromkeys(chosen))
 
 
 def _tasks(read: Reader) -> tuple[str, ...]:

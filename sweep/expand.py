@@ -1,4 +1,4 @@
-"""From a design and axes to the runs: points, specs, limits; and the run that is held out."""
+"""From a design and axes to the runs: points, specs, limits; and the runs that are held out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Expanded:
     """What a sweep trains."""
 
     specs: tuple[RunSpec, ...]
-    target: RunSpec | None  # never one of the specs
+    targets: tuple[RunSpec, ...]  # never among the specs
     left_out: tuple[str, ...]  # a sentence for each reason
     for_a_law: bool  # whether they are meant to identify one
 
@@ -51,10 +51,9 @@ def expanded(
     along = combinations(both)
     resolved = [resolve({**point, **more}) for point in found for more in along]
     specs, left_out = limited(resolved, settings.limits, room_for)
-    target = resolve(settings.target) if settings.target is not None else None
-    if target is not None:
-        specs = [spec for spec in specs if spec.run_id != target.run_id]  # a target is never fitted
-    return Expanded(tuple(specs), target, tuple(left_out), design.FOR_A_LAW)
+    targets = {target.run_id: target for target in map(resolve, settings.targets)}
+    specs = [spec for spec in specs if spec.run_id not in targets]  # a target is never fitted
+    return Expanded(tuple(specs), tuple(targets.values()), tuple(left_out), design.FOR_A_LAW)
 
 
 def _require_settings_of_runs(axes: Axes) -> None:

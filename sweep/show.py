@@ -14,6 +14,7 @@ from fitting.lint import Severity, lint_design
 from fitting.show import best_runs, constants_table, held_out_sentence, si
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Forecast
+from sweep.show_forecasts import print_held
 from sweep.spec import RunSpec
 
 Row = TypeVar("Row")
@@ -23,7 +24,7 @@ SHOWN = 40  # rows of a table of runs; of more, the first and the last
 def print_plan(
     console: Console,
     specs: Sequence[RunSpec],
-    target: RunSpec | None,
+    targets: Sequence[RunSpec],
     held: Mapping[str, RunRecord],
     seconds: Sequence[float],
     slots: int,
@@ -33,7 +34,7 @@ def print_plan(
     table = Table(title="Runs")
     for header in ("run", "N", "shape", "D (tokens)", "FLOPs", "est. s", *(["est. $"] if price else []), "store"):
         table.add_column(header, justify="left" if header in ("run", "store") else "right")
-    everything = [*specs, target] if target else list(specs)
+    everything, held_out = [*specs, *targets], {target.run_id for target in targets}
     all_ = list(zip(everything, seconds, strict=True))
     left = [(spec, estimate) for spec, estimate in all_ if _status(held, spec) not in SETTLED]
     for row in _ends(all_):
@@ -43,7 +44,7 @@ def print_plan(
         spec, estimate = row
         count, a = spec.architecture.count(spec.data.sequence), spec.architecture
         table.add_row(
-            "target" if spec is target else spec.run_id[:8],
+            "target" if spec.run_id in held_out else spec.run_id[:8],
             si(count.non_embedding),
             f"{a.width}x{a.depth}",
             si(spec.d_tokens),
@@ -54,8 +55,10 @@ def print_plan(
         )
     console.print(table)
     if left:
-        total = sum(estimate for spec, estimate in left if spec is not target) / min(slots, len(left))
-        total += sum(estimate for spec, estimate in left if spec is target)
+        total = 0.0
+        for last in (False, True):  # the targets after all others
+            phase = [estimate for spec, estimate in left if (spec.run_id in held_out) is last]
+            total += sum(phase) / max(1, min(slots, len(phase)))
         flops = sum(spec.flops for spec, _ in left)
         busy = sum(estimate for _, estimate in left)
         dollars = f", about ${busy / 3600 * price:.3g} at ${price:g} an hour and worker" if price else ""
@@ -101,7 +104,7 @@ def print_outcome(
     grid: Sequence[RunRecord],
     targets: Sequence[RunRecord],
     fit: Fit | None,
-    sealed: Forecast | None,
+    sealed: Sequence[Forecast],
     wall: float,
     trained: int,
 ) -> None:
@@ -119,8 +122,7 @@ def print_outcome(
             console.print(fit.chosen, highlight=False)
         console.print(constants_table(fit))
         console.print(f"{held_out_sentence(fit)}; noise of one run {fit.noise:.2%}", highlight=False)
-    for record in targets:
-        console.print(_forecast_table(sealed, record))
+    print_held(console, sealed, targets)
     if fit is not None:
         largest = fit.points.flops_6nd.max()
         console.print(best_runs(fit, np.asarray([10 * largest, 100 * largest])))
@@ -159,26 +161,6 @@ def _law_loss(fit: Fit, record: RunRecord) -> float:
     columns = {"n_params": record.n_params_non_embedding, "d_tokens": record.d_tokens, "flops": record.flops}
     x = fit.inputs({name: np.asarray([value]) for name, value in columns.items()})
     return float(np.exp(evaluate(fit.law, fit.theta[None], x)[0, 0]))
-
-
-def _forecast_table(sealed: Forecast | None, record: RunRecord) -> Table:
-    table = Table(title="Sealed forecast against the target", show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    if sealed is None:
-        table.add_row("forecast", "none was sealed")
-    else:
-        table.add_row("sealed forecast (nats/token)", f"{sealed.loss:.4f}")
-        table.add_row(f"{sealed.level:.0%} interval", f"{sealed.low:.4f} .. {sealed.high:.4f}")
-        table.add_row("compute of the target / dearest fitted", f"{sealed.span:.2f}x")
-    if record.loss is None:
-        table.add_row("the target", f"{record.status}: {record.sentence}")
-        return table
-    table.add_row("the target reached", f"{record.loss:.4f}")
-    if sealed is not None:
-        inside = sealed.low <= record.loss <= sealed.high
-        table.add_row("forecast error", f"{sealed.loss / record.loss - 1:+.2%} ({'inside' if inside else 'OUTSIDE'})")
-    return table
 
 
 def _speed_sentence(records: Sequence[RunRecord], wall: float, trained: int) -> str:

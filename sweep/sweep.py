@@ -16,7 +16,7 @@ from fitting.cache import use_compile_cache
 from fitting.errors import InputError
 from results.points import fit_records
 from results.record import SETTLED, RunRecord, RunStatus
-from results.store import Forecast, Store
+from results.store import Store
 from sweep import launch
 from sweep.config import SweepSettings, sweep_settings
 from sweep.data.corpus import Corpus
@@ -25,11 +25,12 @@ from sweep.data.prepare import prepare
 from sweep.evaluation import check_tasks
 from sweep.events import Finished
 from sweep.expand import expanded
-from sweep.forecast import seal_forecast
+from sweep.forecast import seal_forecasts
 from sweep.launchers.local import available_cores
 from sweep.room import Room
 from sweep.same_text import remember_text, require_same_text
 from sweep.show import print_lint, print_outcome, print_plan
+from sweep.show_forecasts import print_sealed
 from sweep.spec import RunSpec
 from sweep.trained import keep_vocabulary
 
@@ -55,12 +56,12 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
         return Room(launch.launcher_for(settings, store, count), settings.mesh, settled)
 
     runs = expanded(config, settings, axes, corpus.info, room_for)
-    specs, target = list(runs.specs), runs.target
+    specs, targets = list(runs.specs), list(runs.targets)
     for sentence in runs.left_out:
         console.print(sentence)
-    everything = [*specs, target] if target else specs
-    if target:
-        room_for(1).require(target)
+    everything = [*specs, *targets]
+    for target in targets:
+        room_for(len(targets)).require(target)
     _require_text(corpus, everything)
     check_tasks(settings.tasks, settings.questions, corpus, {spec.data.sequence for spec in everything})
     for file in damaged:
@@ -70,8 +71,8 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     missing = [spec for spec in everything if spec.run_id not in settled]
     launcher = launch.launcher_for(settings, store, len(specs))
     seconds = launch.seconds_of(specs, records, launcher)
-    seconds += launch.seconds_of([target], records, launcher, len(available_cores())) if target else []
-    print_plan(console, specs, target, held, seconds, launcher.slots, settings.launcher.price)
+    seconds += launch.seconds_of(targets, records, launcher, max(1, len(available_cores()) // (len(targets) or 1)))
+    print_plan(console, specs, targets, held, seconds, launcher.slots, settings.launcher.price)
     if runs.for_a_law:
         print_lint(console, specs)
     if settings.dry_run:
@@ -80,23 +81,23 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     keep_vocabulary(store, corpus)
     remember_text(store, settings.data, corpus.info)
     use_compile_cache()  # for the fits of this process
-    grid = launch.Phase("grid", "fit", [spec for spec in missing if spec != target], len(specs))
+    grid = launch.Phase("grid", "fit", [spec for spec in missing if spec not in targets], len(specs))
     finished = launch.train(console, store, settings, corpus, grid)
-    sealed = None
     unfinished = [spec for spec in grid.missing if not _is_settled(finished, spec)]
-    if target is not None and unfinished:
+    if targets and unfinished:
+        waits = "the target waits" if len(targets) == 1 else f"{len(targets)} targets wait"
         console.print(
-            f"the target waits: {len(unfinished)} runs of the grid are not done, and a forecast is sealed once"
+            f"{waits}: {len(unfinished)} runs of the grid are not done, and forecasts are sealed once they are"
         )
-    elif target is not None and finished is not None:
-        sealed = _forecast_target(console, store, settings, corpus, specs, target, missing)
-        last = launch.Phase("target", "target", [target] if target in missing else [], 1)
-        of_target = launch.train(console, store, settings, corpus, last)
-        finished = None if of_target is None else {**finished, **of_target}
+    elif targets and finished is not None:
+        last = launch.Phase("target", "target", [target for target in targets if target in missing], len(targets))
+        _seal(console, store, settings, specs, last.missing)
+        of_targets = launch.train(console, store, settings, corpus, last)
+        finished = None if of_targets is None else {**finished, **of_targets}
     if finished is None:
         return []  # handed over: the same command reports once they are done
     outcome = [record for spec in everything if (record := store.read(spec.run_id))]
-    _report(console, store, settings, outcome, specs, sealed, began, len(finished))
+    _report(console, store, settings, outcome, specs, began, len(finished))
     for status, verb in ((RunStatus.FAILED, "failed"), (RunStatus.INTERRUPTED, "were interrupted")):
         if found := [event for event in finished.values() if event.status == status]:
             raise InputError(
@@ -149,29 +150,20 @@ def _require_text(corpus: Corpus, specs: Sequence[RunSpec]) -> None:
             corpus.batches(order, step, 1, 1)
 
 
-def _forecast_target(
-    console: Console,
-    store: Store,
-    settings: SweepSettings,
-    corpus: Corpus,
-    specs: list[RunSpec],
-    target: RunSpec,
-    missing: list[RunSpec],
-) -> Forecast | None:
-    """Sealed now if the target is not trained yet; else what was sealed then."""
-    before = store.forecasts_of(target.run_id)
-    if before or target not in missing:
-        return before[0] if before else None
-    fit = fit_records([record for spec in specs if (record := store.read(spec.run_id))], store.name)
-    if fit is None:
-        console.print("no forecast: too few finished runs for a law")
-        return None
-    sealed = seal_forecast(store, fit, target)
-    console.print(
-        f"forecast for the target sealed before training: {sealed.loss:.4f} nats/token ({sealed.level:.0%} interval "
-        f"{sealed.low:.4f} .. {sealed.high:.4f}), {sealed.span:.2g}x the dearest fitted run"
-    )
-    return sealed
+def _seal(
+    console: Console, store: Store, settings: SweepSettings, specs: Sequence[RunSpec], targets: Sequence[RunSpec]
+) -> None:
+    """Of the targets that are not trained yet, all before any of them is."""
+    if not targets:
+        return
+    grid = [record for spec in specs if (record := store.read(spec.run_id))]
+    with console.status("forecasts") as status:
+        sealed = seal_forecasts(
+            store, grid, targets, settings.forecasts, lambda words: status.update(f"forecasts: {words}")
+        )
+    for sentence in sealed.left_out:
+        console.print(sentence, highlight=False, markup=False)
+    print_sealed(console, sealed.forecasts)
 
 
 def _report(
@@ -180,7 +172,6 @@ def _report(
     settings: SweepSettings,
     outcome: list[RunRecord],
     specs: list[RunSpec],
-    sealed: Forecast | None,
     began: float,
     trained: int,
 ) -> None:
@@ -192,7 +183,12 @@ def _report(
     fit = fit_records(grid, store.name)
     if fit is not None:
         store.write_text(f"fits/{settings.name}-{fit.points.digest}.json", json.dumps(fit_record(fit), indent=2) + "\n")
-    print_outcome(console, grid, targets, fit, sealed, time.time() - began, trained)
+    target_ids = {record.run_id for record in targets}
+    sealed, damaged = store.forecasts()
+    for file in damaged:
+        console.print(f"left out: {file.path} cannot be read ({file.reason})", markup=False)
+    held = [forecast for forecast in sealed if forecast.run_id in target_ids]
+    print_outcome(console, grid, targets, fit, held, time.time() - began, trained)
     if settings.report is not None:
         from results.report import write_report
 

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 
 from fitting.errors import InputError
 from fitting.lint import Severity, lint_design
-from sweep.config import sweep_settings
+from sweep.config import ForecastSettings, sweep_settings
 from sweep.data.manifest import CorpusInfo
 from sweep.designs.design import design_names
 from sweep.expand import Expanded, expanded
@@ -79,8 +79,8 @@ class TestEveryDesign:
 
     def test_a_target_is_never_one_of_the_runs(self, name, chosen):
         runs = design(name, *self.overrides(name, chosen), "design.target={model.n: 1e5, data.tokens: 2e6}")
-        assert runs.target is not None
-        assert runs.target.run_id not in {spec.run_id for spec in runs.specs}
+        (target,) = runs.targets
+        assert target.run_id not in {spec.run_id for spec in runs.specs}
 
     def test_designs_for_laws_identify_one(self, name, chosen):
         runs = design(name, *self.overrides(name, chosen))
@@ -149,6 +149,30 @@ def test_corners_and_duplicates_are_left_out_with_a_sentence():
     assert runs.left_out[1].startswith("1 run have D/N outside of 1 .. 50") or "D/N outside" in runs.left_out[1]
 
 
+def test_several_targets_are_told_apart_and_none_is_one_of_the_runs():
+    target = "{model.n: 1e5, data.tokens: 2e6}"
+    several = f"design.target=[{target},{{model.n: 2e5, data.tokens: 3e6}},{target}]"
+    runs = design("ladder", several, "design.sizes=[1e5]", "design.multiples=[1,3]", "design.ratio=20")
+    assert [n_of(spec) for spec in runs.targets] == pytest.approx([1e5, 2e5], rel=0.02)
+    assert [spec.d_tokens for spec in runs.specs] == pytest.approx([2e6, 6e6], rel=0.02)
+    first = runs.specs[0]
+    exactly = f"design.target={{model.n: 1e5, data.tokens: {first.d_tokens}}}"
+    runs = design("ladder", exactly, "design.sizes=[1e5]", "design.multiples=[1,3]", "design.ratio=20")
+    assert runs.targets == (first,)
+    assert first not in runs.specs
+
+
+def test_all_laws_are_the_average_and_every_law_of_the_loss_over_n_and_d():
+    with initialize_config_module("conf", version_base="1.3"):
+        wishes = sweep_settings(compose("config", overrides=["design.laws=all", "design.spans=[4,10]"])).forecasts
+        named = sweep_settings(compose("config", overrides=["design.laws=[gamma,auto,gamma]"])).forecasts
+        silent = sweep_settings(compose("config")).forecasts
+    assert wishes.spans == (4.0, 10.0)
+    assert wishes.laws == ("auto", "chinchilla", "farseer", "gamma", "kaplan", "tied")
+    assert named.laws == ("gamma", "auto")
+    assert silent == ForecastSettings((), None)
+
+
 @pytest.mark.parametrize(
     ("name", "override", "words"),
     [
@@ -163,6 +187,11 @@ def test_corners_and_duplicates_are_left_out_with_a_sentence():
         ("seeds", "design.seeds=1", "design.seeds is 1"),
         ("next", "design.file=null", "design=next needs design.file"),
         ("next", "design.file=/no/such.csv", "no such file"),
+        ("grid", "design.target=5", "design.target holds '5'; allowed is a mapping"),
+        ("grid", "design.target=[{model.n: 1e5},7]", "design.target holds '7'; allowed is a mapping"),
+        ("grid", "design.target=[{model.q: 1e5}]", "model.q is not a setting"),
+        ("grid", "design.spans=[4,1]", "design.spans is [4, 1]; allowed are numbers from 1.001"),
+        ("grid", "design.laws=[auto,zipf]", "design.laws holds 'zipf'; allowed are all, auto"),
         ("grid", "design.max_run_flops=1", "every run of the design is left out"),
     ],
 )

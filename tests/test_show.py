@@ -37,7 +37,7 @@ def grid(sizes: int, horizons: int, *overrides: str) -> list[RunSpec]:
 
 def planned(specs: list[RunSpec]) -> str:
     console = Console(file=io.StringIO(), width=110)
-    print_plan(console, specs, None, {}, estimated_seconds(specs, []), 2)
+    print_plan(console, specs, [], {}, estimated_seconds(specs, []), 2)
     return console.file.getvalue()  # ty: ignore[unresolved-attribute]
 
 

@@ -132,17 +132,47 @@ def test_a_sweep_seals_its_forecast_first_and_the_same_line_again_trains_nothing
     assert not damaged
     assert {record.status for record in records} == {RunStatus.DONE}
     (target,) = [record for record in records if record.role == "target"]
-    (forecast,) = store.forecasts_of(target.run_id)
-    assert forecast.points == 9
-    assert forecast.sealed_at < target.started_at
-    assert forecast.sealed_at > max(record.finished_at for record in records if record.role == "fit")
-    assert forecast.low < forecast.loss < forecast.high
-    assert "sealed forecast" in out
+    forecasts = store.forecasts_of(target.run_id)
+    assert [forecast.law for forecast in forecasts][0] == "auto"
+    assert len(forecasts) == 2
+    for forecast in forecasts:
+        assert forecast.points == 9
+        assert forecast.sealed_at < target.started_at
+        assert forecast.sealed_at > max(record.finished_at for record in records if record.role == "fit")
+        assert forecast.low < forecast.low50 < forecast.loss < forecast.high50 < forecast.high
+    assert out.count("forecast for the target sealed before training: ") == 1
+    assert "Sealed forecasts against the truth" in out
     assert (tmp_path / "report.html").stat().st_size > 1e6
     again = run(text_folder, tmp_path / "store", *arguments)
     assert "nothing to train" in again
     assert [record.attempt for record in store.records()[0]] == [1] * 10
-    assert store.forecasts_of(target.run_id) == [forecast]
+    assert store.forecasts_of(target.run_id) == forecasts
+
+
+@pytest.mark.slow
+def test_several_targets_are_all_forecast_by_every_law_before_any_is_trained(text_folder, tmp_path):
+    arguments = [
+        "-m",
+        "model.n=3e3,6e3,12e3",
+        "data.tokens=1e4,2e4,4e4",
+        "design.target=[{model.n:2e4,data.tokens:8e4},{model.n:2e4,data.tokens:4e4}]",
+        "design.spans=[4,1e3]",
+        "design.laws=[auto,tied,accuracy]",
+    ]
+    out = run(text_folder, tmp_path, *arguments)
+    records, _ = Store(tmp_path).records()
+    targets = {record.run_id: record for record in records if record.role == "target"}
+    forecasts, damaged = Store(tmp_path).forecasts()
+    assert not damaged
+    assert {(one.run_id, one.law) for one in forecasts} == {
+        (run_id, law) for run_id in targets for law in ("auto", "tied")
+    }
+    assert max(one.sealed_at for one in forecasts) < min(record.started_at for record in targets.values())
+    assert "Forecasts sealed before the targets are trained" in out
+    said = " ".join(out.split())
+    assert "accuracy from 9 runs: left out (the law needs column 'loss_in'" in said
+    assert said.count("is not forecast from 1000x less compute: a law needs 8 finished runs") == 2
+    assert f"of {len(forecasts)} inside their 90% interval" in said
 
 
 @pytest.mark.slow
