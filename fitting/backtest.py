@@ -124,12 +124,19 @@ def score(cells: Sequence[Cell], forecaster: str, span: float = 0.0) -> Score | 
     )
 
 
+def interval_score(low90: np.ndarray, high90: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(width + 2/alpha x what the truth lies outside) / truth of 90% intervals, alpha = 0.1; lower is better.
+
+    Gneiting and Raftery 2007, eq. 43 (doi:10.1198/016214506000001437).
+    """
+    outside = np.maximum(low90 - truth, 0.0) + np.maximum(truth - high90, 0.0)
+    return (high90 - low90 + 2 / 0.1 * outside) / truth
+
+
 def _cell(pool: str, span: float, name: str, training: Points, targets: Points, forecaster: Forecaster) -> Cell:
     bands = forecaster(training, targets)
     truth = targets.loss
     width = bands.high90 - bands.low90
-    # Gneiting and Raftery 2007, eq. 43: width plus 2/alpha times what the truth lies outside.
-    outside = np.maximum(bands.low90 - truth, 0.0) + np.maximum(truth - bands.high90, 0.0)
     return Cell(
         pool=pool,
         span=span,
@@ -140,5 +147,5 @@ def _cell(pool: str, span: float, name: str, training: Points, targets: Points, 
         inside50=(bands.low50 <= truth) & (truth <= bands.high50),
         inside90=(bands.low90 <= truth) & (truth <= bands.high90),
         half_width90=width / 2 / truth,
-        interval_score90=(width + 2 / 0.1 * outside) / truth,
+        interval_score90=interval_score(bands.low90, bands.high90, truth),
     )

@@ -1,4 +1,4 @@
-"""python -m results: list the runs of a store, write a report on them, and keep the store small and clean."""
+"""python -m results: list the runs of a store, look at them in a browser, and keep the store small and clean."""
 
 from __future__ import annotations
 
@@ -74,6 +74,24 @@ def report(
 
     path = write_report(Store(store), out)
     typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB, opens offline in any browser)")
+
+
+@app.command()
+def dashboard(
+    store: StoreOption = DEFAULT,
+    host: Annotated[
+        str, typer.Option(help="address to serve at; any but this machine's own needs --token")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0: any that is free [default: the first free from 8050 on]")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="that visitors have to give", envvar="ISOFLOP_TOKEN")] = None,
+    browser: Annotated[bool, typer.Option("--open", help="open it in the browser of this machine")] = False,
+) -> None:
+    """Serve the live dashboard of a store: it follows sweeps while they run, and reads the store only."""
+    from results.dashboard.serve import serve
+
+    serve(store, host, port, token, browser)
 
 
 @app.command()

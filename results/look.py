@@ -1,10 +1,15 @@
 """What do the report and the dashboard look like? Their CSS: light and dark, one column on a phone."""
 
+_LIGHT = """--ink: #1f2933; --muted: #5b6875; --paper: #fff; --ground: #f3f5f8; --line: #dce1e8; --good: #00735a;
+  --caution: #9a5b00; --bad: #b3261e; --plain: #0072b2; --mark: #fff4ec;"""
+_DARK = """--ink: #e6eaef; --muted: #a3aebb; --paper: #1b222b; --ground: #11161c; --line: #303945; --good: #3ecfa4;
+  --caution: #f0b357; --bad: #ff8a80; --plain: #6fbdf0; --mark: #33271f;"""
+
 CSS = """
-:root { color-scheme: light dark; --ink: #1f2933; --muted: #5b6875; --paper: #fff; --ground: #f3f5f8; --line: #dce1e8;
-  --good: #00735a; --caution: #9a5b00; --bad: #b3261e; --plain: #0072b2; --mark: #fff4ec; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6eaef; --muted: #a3aebb; --paper: #1b222b; --ground: #11161c;
-  --line: #303945; --good: #3ecfa4; --caution: #f0b357; --bad: #ff8a80; --plain: #6fbdf0; --mark: #33271f; } }
+/* The system's theme, unless the page says one. */
+:root { color-scheme: light; LIGHT }
+:root[data-theme=dark] { color-scheme: dark; DARK }
+@media (prefers-color-scheme: dark) { :root:not([data-theme=light]) { color-scheme: dark; DARK } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); line-height: 1.5;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif; }
@@ -47,4 +52,4 @@ th { white-space: nowrap; } th small { display: block; font-weight: 400; }
 .n { text-align: right; } td.n:last-child { min-width: 0; }
 tbody tr:last-child td { border-bottom: 0; }
 tr.target td { background: var(--mark); } tr.off td { color: var(--caution); }
-"""
+""".replace("LIGHT", _LIGHT).replace("DARK", _DARK)

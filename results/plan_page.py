@@ -18,7 +18,7 @@ def plan_page(plan: Plan) -> str:
     """One self-contained HTML page."""
     written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     page = Page(f"Plan: {words.counted(plan.n_params)} parameters", f"Asked: {asked(plan.request)}. Written {written}")
-    page.cards(_cards(plan))
+    page.cards(plan_cards(plan))
     page.figure_row(
         (
             plan_frontier(plan),
@@ -46,8 +46,8 @@ def plan_page(plan: Plan) -> str:
     return page.html()
 
 
-def _cards(plan: Plan) -> list[tuple[str, str, list[str], str]]:
-    """Topic, answer, sentences, tone."""
+def plan_cards(plan: Plan) -> list[tuple[str, str, list[str], str]]:
+    """Topic, answer, sentences, tone of each."""
     run = f"{words.counted(plan.n_params)} parameters on {words.counted(plan.d_tokens)} tokens"
     bill = plan.bill
     cost = words.money(bill.dollars) if bill.dollars is not None else f"{words.plain(bill.chip_hours)} chip-hours"

@@ -54,6 +54,7 @@ def plan_cost(plan: Plan) -> go.Figure:
         x=[total.value], y=[plan.loss.value], error_x=error, mode="markers", name="the plan", marker=TARGET
     )
     shown = [*(cost * down), *(cost * up), total.low, *([total.high] if known else [])]
-    drawn.update_xaxes(**log_axis(what, shown, pad=0.03, tickprefix=unit))
+    small = {"tickformat": "~g"} if max(shown) < 1e3 else {}  # 10m is no way to write a cent
+    drawn.update_xaxes(**log_axis(what, shown, pad=0.03, tickprefix=unit, **small))
     drawn.update_yaxes(**loss_axis([*curve.loss, plan.loss.value]))
     return drawn

@@ -109,8 +109,11 @@ def log_axis(title: str, values: Iterable[float], pad: float = 0.06, **more: Any
         {"dtick": max(1, int(np.ceil(decades / 6)))} if decades > 2 else {"dtick": "D2" if decades > 0.55 else "D1"}
     )
     step["minor"] = {"ticks": "outside", "ticklen": 2, "tickcolor": MUTED, "dtick": "D1"} if decades < 5 else {}
-    labels = {"tickformat": "~s"}
-    if decades > 2 and ("FLOP" in title or high > 9):
+    labels: dict[str, Any] = {"tickformat": "~s"}
+    if decades <= 2 and "FLOP" in title:
+        labels = _powers(low - room, high + room, (1, 2, 5) if decades < 1.3 else (1, 3))
+        step.pop("dtick")
+    elif decades > 2 and ("FLOP" in title or high > 9):
         labels = {"exponentformat": "power" if "FLOP" in title else "B"}  # the field says 70B, not 70G
     return axis(title, type="log", range=[low - room, high + room], **{**labels, **step, **more})
 
@@ -173,6 +176,18 @@ def run_markers(records: Sequence[RunRecord], x: Sequence[float], name: str, **m
     """Runs as points (x, loss) that explain themselves."""
     losses, hover = [record.loss for record in records], [run_hover(record) for record in records]
     return go.Scatter(x=list(x), y=losses, name=name, mode="markers", hovertext=hover, hoverinfo="text", **more)
+
+
+def _powers(low: float, high: float, digits: Sequence[int]) -> dict[str, Any]:
+    """Labels such as 2 x 10^11 between two exponents of ten: 200G is no way to write FLOPs."""
+    exponents = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    marked = [(digit, exponent) for exponent in exponents for digit in digits]
+    inside = [(digit, exponent) for digit, exponent in marked if low <= np.log10(digit) + exponent <= high]
+    texts = [
+        f"{digit} \u00d7 10<sup>{exponent}</sup>" if digit > 1 else f"10<sup>{exponent}</sup>"
+        for digit, exponent in inside
+    ]
+    return {"tickvals": [digit * 10.0**exponent for digit, exponent in inside], "ticktext": texts}
 
 
 def _logs(values: Iterable[float]) -> np.ndarray:
