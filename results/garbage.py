@@ -18,6 +18,7 @@ from results.compacted import FOLDER
 from results.files import Entry
 from results.ledger import FOLDER as FORECASTS
 from results.listing import shown_status
+from results.planned import FOLDER as PLANS
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import CURVES, EVALUATIONS, RUNS, Store
 
@@ -109,7 +110,7 @@ def _without_record(store: Store, states: Sequence[Path], records: Sequence[RunR
 
 def _temporary(store: Store, by_id: dict[str, RunRecord]) -> Iterator[Path]:
     """Names that begin with a dot; in folders of runs, those of settled ones."""
-    for folder in (RUNS, FORECASTS, "fits", "corpora", FOLDER, JOBS):
+    for folder in (RUNS, FORECASTS, "fits", "corpora", PLANS, FOLDER, JOBS):
         yield from (store.local / folder).glob(".*")
     for folder in _children(store.local / FORECASTS):
         yield from folder.glob(".*")

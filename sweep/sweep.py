@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fitting.cache import use_compile_cache
 from fitting.errors import InputError
+from results.planned import write_plan
 from results.points import fit_records
 from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Store
@@ -27,6 +28,7 @@ from sweep.events import Finished
 from sweep.expand import expanded
 from sweep.forecast import seal_forecasts
 from sweep.launchers.local import available_cores
+from sweep.plan import planned
 from sweep.room import Room
 from sweep.same_text import remember_text, require_same_text
 from sweep.show import print_lint, print_outcome, print_plan
@@ -80,6 +82,8 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
         return []
     keep_vocabulary(store, corpus)
     remember_text(store, settings.data, corpus.info)
+    if missing:
+        write_plan(store, planned(settings, runs, seconds, launcher.slots))
     use_compile_cache()  # for the fits of this process
     grid = launch.Phase("grid", "fit", [spec for spec in missing if spec not in targets], len(specs))
     finished = launch.train(console, store, settings, corpus, grid)

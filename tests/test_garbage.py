@@ -86,6 +86,8 @@ def test_nothing_of_a_run_that_may_be_resumed_and_no_result_is_removed(store, co
     for index in (3, 4, 5):
         put(store.local / "curves" / f"run-{index}" / ".part-1.parquet.abc")
     put(store.local / "forecasts" / "run-0.json")
+    put(store.local / "forecasts" / "run-0" / "auto-0.json")
+    put(store.local / "plans" / "sweep-01234567.json")
     put(store.local / "fits" / "sweep.json")
     put(store.local / "corpora" / "abcdef0123456789" / "manifest.json")
     put(store.local / "runs" / "torn.parquet")  # its run may well be one of those
@@ -125,7 +127,13 @@ def test_a_state_that_was_handed_to_a_run_without_a_record_stays_while_anything_
 
 
 def test_temporary_files_and_logs_go_when_they_are_old(store):
-    names = ("runs/.a.parquet.x", "forecasts/.a.json.x", "curves/run-0/.part-1.parquet.x", "compact/.runs-1.parquet.x")
+    names = (
+        "runs/.a.parquet.x",
+        "forecasts/.a.json.x",
+        "plans/.a.json.x",
+        "curves/run-0/.part-1.parquet.x",
+        "compact/.runs-1.parquet.x",
+    )
     for name in names:
         put(store.local / name)
         put(store.local / f"{name}-young", old=False)

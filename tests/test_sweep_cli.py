@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from results.planned import sweep_plans
 from results.record import RunStatus
 from results.store import Store
 
@@ -133,7 +134,7 @@ def test_a_sweep_seals_its_forecast_first_and_the_same_line_again_trains_nothing
     assert {record.status for record in records} == {RunStatus.DONE}
     (target,) = [record for record in records if record.role == "target"]
     forecasts = store.forecasts_of(target.run_id)
-    assert [forecast.law for forecast in forecasts][0] == "auto"
+    assert forecasts[0].law == "auto"
     assert len(forecasts) == 2
     for forecast in forecasts:
         assert forecast.points == 9
@@ -167,6 +168,9 @@ def test_several_targets_are_all_forecast_by_every_law_before_any_is_trained(tex
     assert {(one.run_id, one.law) for one in forecasts} == {
         (run_id, law) for run_id in targets for law in ("auto", "tied")
     }
+    (plan,) = sweep_plans(Store(tmp_path))
+    assert {run.run_id: run.role for run in plan.runs} == {record.run_id: record.role for record in records}
+    assert plan.started_at < min(record.started_at for record in records)
     assert max(one.sealed_at for one in forecasts) < min(record.started_at for record in targets.values())
     assert "Forecasts sealed before the targets are trained" in out
     said = " ".join(out.split())
