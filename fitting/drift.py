@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from fitting.allocate import Range
 from fitting.fit import SEED, Fit
-from fitting.refit import RESAMPLES, Estimate, Refit, refits, refusal
+from fitting.refit import RESAMPLES, Estimate, Refit, refit, refusal
 
 CUTS = 10
 SPARE = 5  # points beyond the number of parameters, at the smallest cut that is chosen without being asked for
@@ -38,7 +39,8 @@ class Drift:
 def drift(fit: Fit, cuts: Sequence[float] | None = None, resamples: int = RESAMPLES, seed: int = SEED) -> Drift:
     """Refits below each cut of compute (FLOPs, as the points count them); None: about CUTS of them, where runs are."""
     chosen = cuts_of(fit) if cuts is None else np.sort(np.asarray(cuts, float))
-    found = refits(fit, np.stack([_below(fit, cut) for cut in chosen]), resamples, seed)
+    with ThreadPoolExecutor() as pool:  # XLA computes outside of Python's lock
+        found = tuple(pool.map(lambda cut: refit(fit, _below(fit, cut), resamples, seed), chosen))
     held_out = [one.fit.held_out for one in found]
     exponents = [one.n_exponent for one in found]
     return Drift(

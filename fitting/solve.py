@@ -19,7 +19,11 @@ from fitting.laws.law import Law, Parameter
 DELTA = 1e-3  # Huber width on ln L; Hoffmann et al. 2022, appendix D.3
 MAX_ITERATIONS = 400
 ITERATIONS_PER_ROUND = 8
-BATCH, FEW = 256, 32  # members solved together; the small program serves the last, slow ones
+BATCH, FEWEST = 256, 4  # most and fewest members solved together
+CACHED = (
+    2**16
+)  # members times points of a batch: more does not fit the processor's cache, and takes three times as long
+FEW = 8  # parts of a batch; a small program of that size serves the last, slow members
 SMALLEST_CLASS, CLASS_RATIO = 32, 1.5  # of the numbers of points that programs are compiled for
 # The search starts on a wide Huber (almost least squares, smooth) and ends on the asked one.
 WIDE_DELTA = 0.05
@@ -104,6 +108,7 @@ def solve(
     x, log_loss, weights = _padded(x, log_loss, weights)
     theta = np.clip(np.asarray(theta, np.float64), lower, upper)
     count = theta.shape[1]
+    large, small = _batch_sizes(len(x))
     # The first step of a fresh member is a zero step: it only evaluates F, its gradient and its Hessian.
     state = _State(
         theta=theta,
@@ -116,7 +121,7 @@ def solve(
     with jax.enable_x64(True):
         for _ in range(MAX_ITERATIONS // ITERATIONS_PER_ROUND):
             active = np.flatnonzero(~state.done)
-            size = BATCH if len(active) > FEW else FEW
+            size = large if len(active) > large // 2 else small
             for first in range(0, len(active), size):
                 chunk = active[first : first + size]
                 padded = np.resize(chunk, size)  # repeats fill the last batch: two compiled shapes in all
@@ -139,6 +144,12 @@ def _padded(x: np.ndarray, log_loss: np.ndarray, weights: np.ndarray) -> tuple[n
         size = int(size * CLASS_RATIO)
     missing = size - len(x)
     return np.pad(x, ((0, missing), (0, 0))), np.pad(log_loss, (0, missing)), np.pad(weights, ((0, 0), (0, missing)))
+
+
+def _batch_sizes(points: int) -> tuple[int, int]:
+    """How many members are solved together, and how many of the last ones."""
+    large = min(max(2 ** (CACHED // points).bit_length() // 2, FEWEST), BATCH)
+    return large, max(large // FEW, FEWEST)
 
 
 def solve_from_afar(
@@ -205,32 +216,30 @@ def _jacobian(law, theta, x):
 def _objective(law, theta, weights, x, log_loss, delta):
     """F of one member with its gradient and Hessian.
 
-    Every derivative is a vector over the points, so that the compiler fuses all of them into one vectorised pass.
+    What is wanted from a point is computed once and kept (the barriers): without them the compiler computes every
+    exponential anew for each of the sums that it occurs in, which takes twice as long.
     """
     import jax
     import jax.numpy as jnp
 
-    columns, count = x.T, theta.shape[0]
-    basis = jnp.eye(count, dtype=theta.dtype)
+    columns = x.T
+    basis = jnp.eye(theta.shape[0], dtype=theta.dtype)
 
-    def along(i):
-        return lambda t: jax.jvp(lambda s: law.log_loss(s, columns), (t,), (basis[i],))[1]
+    def law_at(t):
+        return law.log_loss(t, columns)
 
-    residuals = law.log_loss(theta, columns) - log_loss
+    residuals, *rows = jax.lax.optimization_barrier(
+        (law_at(theta) - log_loss, *(jax.jvp(law_at, (theta,), (direction,))[1] for direction in basis))
+    )
     scaled = residuals / delta
     inside = jnp.abs(scaled) <= 1.0
     objective = jnp.sum(weights * jnp.where(inside, 0.5 * scaled**2, jnp.abs(scaled) - 0.5))
-    slope = weights * jnp.clip(scaled, -1.0, 1.0) / delta
-    curve = weights * inside / delta**2
-    jacobian = [along(i)(theta) for i in range(count)]
-    entries = {}
-    for i in range(count):
-        for j in range(i, count):
-            second = jax.jvp(along(i), (theta,), (basis[j],))[1]
-            entries[i, j] = entries[j, i] = jnp.sum(slope * second + curve * jacobian[i] * jacobian[j])
-    gradient = jnp.stack([jnp.sum(slope * column) for column in jacobian])
-    hessian = jnp.stack([jnp.stack([entries[i, j] for j in range(count)]) for i in range(count)])
-    return objective, gradient, hessian
+    slope, curve = jax.lax.optimization_barrier(
+        (weights * jnp.clip(scaled, -1.0, 1.0) / delta, weights * inside / delta**2)
+    )
+    jacobian = jnp.stack(rows)
+    bend = jax.jacfwd(jax.grad(lambda t: jnp.sum(slope * law_at(t))))(theta)
+    return objective, jacobian @ slope, bend + (jacobian * curve[None]) @ jacobian.T
 
 
 @_jit
@@ -262,12 +271,15 @@ def _newton(law, state, weights, x, log_loss, lower, upper, delta):
         usable = jnp.all(jnp.isfinite(step))
         candidate = jnp.where(usable, jnp.clip(old.theta + step, lower, upper), old.theta)
         objective, gradient, hessian = _objective(law, candidate, weights, x, log_loss, delta)
-        accept = usable & (objective < old.objective)
         predicted = -(slope @ step + 0.5 * step @ masked @ step)
-        # Nothing left to gain: the almost undamped step is at rounding level, or damping has run out.
-        still = usable & (predicted <= 1e-15 * (1.0 + old.objective)) & (old.damping < 1e-6)
+        # At rounding level F cannot show what a step is worth, but the gradient can: such a step is taken on trust. An
+        # almost undamped one of them is the last; damping that has run out ends the search too.
+        tiny = usable & (predicted <= 1e-15 * (1.0 + old.objective))
+        level = jnp.abs(objective - old.objective) <= 1e-12 * (1.0 + old.objective)
+        accept = usable & ((objective < old.objective) | (tiny & level))
+        still = tiny & (old.damping < 1e-6)
         ratio = (old.objective - objective) / jnp.where(predicted > 0, predicted, 1.0)
-        damping = jnp.where(accept, old.damping * jnp.where(ratio > 0.5, 0.1, 0.7), old.damping * 6.0)
+        damping = jnp.where(accept, old.damping * jnp.where(tiny | (ratio > 0.5), 0.1, 0.7), old.damping * 6.0)
         pick = functools.partial(jnp.where, accept)
         new = _State(
             theta=pick(candidate, old.theta),
