@@ -45,7 +45,7 @@ def read_points(
     source = ", ".join(paths)
     needed = {columns.n_params, columns.d_tokens, columns.loss, *inputs, *names_in(where)}
     needed |= {name for name in (columns.flops, columns.cluster) if name}
-    table = read_table(paths, needed | {"flops", "status"})
+    table = read_table(paths, needed | {"flops", "status", "role"})
     if not needed <= table.keys():
         table = read_table(paths)  # the refusal says which columns there are
     excluded: list[str] = []
@@ -61,6 +61,12 @@ def read_points(
             statuses = sorted({str(status) for status in table["status"][~done]})
             excluded.append(f"{int((~done).sum())} runs with status {', '.join(statuses)}")
             table = {name: values[done] for name, values in table.items()}
+    if "role" in table:  # of a store: runs that check the recipe were trained another way
+        kept = np.asarray([role != "check" for role in table["role"]], dtype=bool)
+        if not kept.all():
+            count = int((~kept).sum())
+            excluded.append(f"{count} run{'s' * (count > 1)} that check{'s' * (count == 1)} the recipe")
+            table = {name: values[kept] for name, values in table.items()}
     n_params, d_tokens, loss = (
         _numbers(table, name, source) for name in (columns.n_params, columns.d_tokens, columns.loss)
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitting.show import si
-from results.record import RunRecord, RunStatus
+from results.record import CHECK, TARGET, RunRecord, RunStatus
 
 HEADERS = ("run", "N", "D", "FLOPs", "loss", "bits/byte", "tokens/s", "status")
 UNITS = ("", "non-embedding", "tokens", "exact", "nats/token", "", "", "")
@@ -34,7 +34,7 @@ def run_row(record: RunRecord, id_length: int = 8) -> Row:
         _loss(record),
         "" if record.bpb is None else f"{record.bpb:.4f}",
         "" if record.tokens_per_second is None else f"{record.tokens_per_second:,.0f}",
-        plain(status) + (", target" if record.role == "target" else ""),
+        plain(status) + (f", {record.role}" if record.role in (TARGET, CHECK) else ""),
     )
     return Row(cells, plain(record.sentence), status)
 

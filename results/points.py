@@ -10,7 +10,7 @@ import numpy as np
 from fitting.choose import choose_law
 from fitting.fit import Fit
 from fitting.points import Points
-from results.record import RunRecord, RunStatus
+from results.record import CHECK, TARGET, RunRecord, RunStatus
 
 # The count that the law of a sweep is fitted in: without the embedding and the head, whose share falls with N.
 N_DEFINITION = "n_params_non_embedding"
@@ -87,10 +87,13 @@ def _missing(n_params: Sequence[float], d_tokens: Sequence[float]) -> str:
 
 
 def _split(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """Usable records by run_id, and one sentence for each one left out."""
-    usable, excluded = [], []
+    """Usable records by run_id, and one sentence for each one left out, those that check the recipe together."""
+    usable, excluded, checks = [], [], 0
     for record in sorted(records, key=lambda record: record.run_id):
-        if record.role == "target":
+        if record.role == TARGET:
+            continue
+        if record.role == CHECK:
+            checks += 1
             continue
         if record.status != RunStatus.DONE:
             excluded.append(f"{record.status} ({record.run_id[:8]}: {record.sentence})")
@@ -98,6 +101,8 @@ def _split(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
             excluded.append(f"no usable loss ({record.run_id[:8]}: done, but its loss is {record.loss})")
         else:
             usable.append(record)
+    if checks:
+        excluded.append(f"{checks} run{'s' * (checks > 1)} that check{'s' * (checks == 1)} the recipe")
     # Losses on different held-out sets are different quantities: only the set with the most runs is fitted.
     sets = Counter(_held_out_set(record) for record in usable)
     if len(sets) > 1:

@@ -20,6 +20,9 @@ class RunStatus(enum.StrEnum):
     FAILED = "failed"  # the program raised or the process died
 
 
+FIT = "fit"  # role of a run that is a point of the law
+TARGET = "target"  # held out, forecast before it was trained
+CHECK = "check"  # of the recipe, such as another learning rate: it never enters a law
 SETTLED = (RunStatus.DONE, RunStatus.DIVERGED)  # never trained again
 
 
@@ -30,7 +33,7 @@ class RunRecord:
     # identity
     run_id: str  # hash of the canonical JSON of the spec
     sweep: str  # name of the sweep that asked for it first
-    role: str  # "fit": a point of the law; "target": held out, forecast before it was trained
+    role: str  # FIT, TARGET or CHECK
     status: str  # RunStatus
     sentence: str  # why the status is what it is
     attempt: int  # 1 for the first process that worked on it

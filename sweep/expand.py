@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig
 
 from fitting.errors import InputError
+from results.record import CHECK, FIT, TARGET
 from sweep.config import SweepSettings, run_spec
 from sweep.data.manifest import CorpusInfo
 from sweep.designs.design import design_named
@@ -30,9 +31,21 @@ class Expanded:
     """What a sweep trains."""
 
     specs: tuple[RunSpec, ...]
+    checks: frozenset[str]  # run_ids of those that check the recipe: they never enter a law
     targets: tuple[RunSpec, ...]  # never among the specs
     left_out: tuple[str, ...]  # a sentence for each reason
     for_a_law: bool  # whether they are meant to identify one
+
+    @property
+    def fitted(self) -> tuple[RunSpec, ...]:
+        """The points of a law."""
+        return tuple(spec for spec in self.specs if spec.run_id not in self.checks)
+
+    def role_of(self, spec: RunSpec) -> str:
+        """As it stands in the record."""
+        if spec.run_id in self.checks:
+            return CHECK
+        return TARGET if spec in self.targets else FIT
 
 
 def expanded(
@@ -47,17 +60,20 @@ def expanded(
     design = design_named(settings.design)
     found = design.points(Reader(values), resolve)
     both = {**settings.axes, **axes}
-    _require_settings_of_runs(both)
+    _require_settings_of_runs([*both, *(key for point in found for key in point.overrides)])
     along = combinations(both)
-    resolved = [resolve({**point, **more}) for point in found for more in along]
-    specs, left_out = limited(resolved, settings.limits, room_for)
+    resolved = [(resolve({**point.overrides, **more}), point.check) for point in found for more in along]
+    fitted = {spec.run_id for spec, check in resolved if not check}  # a run that is both is a point of the law
+    checks = {spec.run_id for spec, check in resolved if check} - fitted
+    specs, left_out = limited([spec for spec, _ in resolved], settings.limits, room_for)
     targets = {target.run_id: target for target in map(resolve, settings.targets)}
     specs = [spec for spec in specs if spec.run_id not in targets]  # a target is never fitted
-    return Expanded(tuple(specs), tuple(targets.values()), tuple(left_out), design.FOR_A_LAW)
+    kept = frozenset(checks.intersection(spec.run_id for spec in specs))
+    return Expanded(tuple(specs), kept, tuple(targets.values()), tuple(left_out), design.FOR_A_LAW)
 
 
-def _require_settings_of_runs(axes: Axes) -> None:
-    for key in axes:
+def _require_settings_of_runs(keys: Iterable[str]) -> None:
+    for key in dict.fromkeys(keys):
         if key in SHARED or key.split(".")[0] in SHARED:
             raise InputError(
                 f"{key} is a setting of the whole sweep and cannot be an axis; run once for each value, or add "

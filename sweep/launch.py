@@ -38,6 +38,7 @@ class Phase:
     role: str
     missing: list[RunSpec]
     runs: int  # how many it has in all, those in the store too
+    checks: frozenset[str] = frozenset()  # run_ids of those that check the recipe, whatever the role of the others
 
 
 def launcher_for(settings: SweepSettings, store: Store, runs: int) -> Launcher:
@@ -83,6 +84,8 @@ def train(
             f"that they share, or launcher.processes=1 and launcher.nodes=1"
         )
 
+    checks = tuple(sorted(phase.checks.intersection(spec.run_id for spec in phase.missing)))
+
     def place_of(spec: RunSpec) -> Place:
         return Place(
             store=store.address,
@@ -97,6 +100,7 @@ def train(
             tasks=settings.tasks,
             questions=settings.questions,
             evaluation_cost=settings.evaluation_cost,
+            checks=checks,
         )
 
     def limit_of(spec: RunSpec) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from results.record import CHECK
 from sweep.layout import Layout
 from sweep.spec import RunSpec, spec_from_json
 
@@ -18,7 +19,7 @@ class Place:
     store: str
     corpus: str  # folder of the prepared corpus
     sweep: str
-    role: str
+    role: str  # of its runs in their records
     launcher: str
     checkpoint_seconds: float
     layout: Layout = field(default_factory=Layout)
@@ -27,6 +28,10 @@ class Place:
     tasks: tuple[str, ...] = ()  # bundled ones by name, "bundled" for all of them, or JSONL files
     questions: int = 100  # of each bundled task
     evaluation_cost: float = 0.03  # share of a run's FLOPs for its tasks, and for evaluations before its end
+    checks: tuple[str, ...] = ()  # run_ids that check the recipe: they share trunks and packs with the other runs
+
+    def role_of(self, run_id: str) -> str:
+        return CHECK if run_id in self.checks else self.role
 
 
 @dataclass(frozen=True)
@@ -57,5 +62,6 @@ def work_from_json(fields: dict[str, Any]) -> Work:
 
 
 def place_from_json(fields: dict[str, Any]) -> Place:
-    rest: dict[str, Any] = {name: value for name, value in fields.items() if name not in ("layout", "tasks")}
-    return Place(layout=Layout(**fields["layout"]), tasks=tuple(fields["tasks"]), **rest)
+    rest: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    layout = Layout(**rest.pop("layout"))
+    return Place(layout=layout, **rest)

@@ -14,7 +14,6 @@ from sweep.expand import Expanded
 
 def planned(settings: SweepSettings, runs: Expanded, seconds: Sequence[float], slots: int) -> SweepPlan:
     """`seconds`: estimated, of the grid's runs and then the targets."""
-    roles = [*(("fit", spec) for spec in runs.specs), *(("target", spec) for spec in runs.targets)]
     return SweepPlan(
         sweep=settings.name,
         started_at=time.time(),
@@ -26,12 +25,12 @@ def planned(settings: SweepSettings, runs: Expanded, seconds: Sequence[float], s
         runs=tuple(
             PlannedRun(
                 run_id=spec.run_id,
-                role=role,
+                role=runs.role_of(spec),
                 n_params=float(spec.architecture.count(spec.data.sequence).non_embedding),
                 d_tokens=float(spec.d_tokens),
                 flops=spec.flops,
                 seconds=float(estimate),
             )
-            for (role, spec), estimate in zip(roles, seconds, strict=True)
+            for spec, estimate in zip([*runs.specs, *runs.targets], seconds, strict=True)
         ),
     )

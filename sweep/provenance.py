@@ -31,7 +31,7 @@ def first_record(spec: RunSpec, place: Place, corpus: Corpus, prior: RunRecord |
     return RunRecord(
         run_id=spec.run_id,
         sweep=prior.sweep if prior else place.sweep,
-        role=prior.role if prior else place.role,
+        role=prior.role if prior else place.role_of(spec.run_id),
         status=RunStatus.RUNNING,
         sentence=f"attempt {prior.attempt + 1} after: {prior.sentence}"[:500] if prior else "training",
         attempt=prior.attempt + 1 if prior else 1,

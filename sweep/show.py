@@ -12,7 +12,7 @@ from rich.table import Table
 from fitting.fit import Fit
 from fitting.lint import Severity, lint_design
 from fitting.show import best_runs, constants_table, held_out_sentence, si
-from results.record import SETTLED, RunRecord, RunStatus
+from results.record import CHECK, SETTLED, RunRecord, RunStatus
 from results.store import Forecast
 from sweep.show_forecasts import print_held
 from sweep.spec import RunSpec
@@ -150,7 +150,7 @@ def _runs_table(records: Sequence[RunRecord], fit: Fit | None) -> Table:
             "" if record.bpb is None else f"{record.bpb:.4f}",
             error,
             "" if record.tokens_per_second is None else f"{record.tokens_per_second:,.0f}",
-            str(record.status),
+            f"{record.status}, {CHECK}" if record.role == CHECK else str(record.status),
         )
     return table
 

@@ -16,7 +16,7 @@ from fitting.cache import use_compile_cache
 from fitting.errors import InputError
 from results.planned import write_plan
 from results.points import fit_records
-from results.record import SETTLED, RunRecord, RunStatus
+from results.record import CHECK, FIT, SETTLED, TARGET, RunRecord, RunStatus
 from results.store import Store
 from sweep import launch
 from sweep.config import SweepSettings, sweep_settings
@@ -25,7 +25,7 @@ from sweep.data.manifest import CorpusInfo
 from sweep.data.prepare import prepare
 from sweep.evaluation import check_tasks
 from sweep.events import Finished
-from sweep.expand import expanded
+from sweep.expand import Expanded, expanded
 from sweep.forecast import seal_forecasts
 from sweep.launchers.local import available_cores
 from sweep.plan import planned
@@ -76,7 +76,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     seconds += launch.seconds_of(targets, records, launcher, max(1, len(available_cores()) // (len(targets) or 1)))
     print_plan(console, specs, targets, held, seconds, launcher.slots, settings.launcher.price)
     if runs.for_a_law:
-        print_lint(console, specs)
+        print_lint(console, runs.fitted)
     if settings.dry_run:
         console.print("dry run: nothing is trained")
         return []
@@ -85,7 +85,7 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
     if missing:
         write_plan(store, planned(settings, runs, seconds, launcher.slots))
     use_compile_cache()  # for the fits of this process
-    grid = launch.Phase("grid", "fit", [spec for spec in missing if spec not in targets], len(specs))
+    grid = launch.Phase("grid", FIT, [spec for spec in missing if spec not in targets], len(specs), runs.checks)
     finished = launch.train(console, store, settings, corpus, grid)
     unfinished = [spec for spec in grid.missing if not _is_settled(finished, spec)]
     if targets and unfinished:
@@ -94,21 +94,28 @@ def run_sweep(config: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[Run
             f"{waits}: {len(unfinished)} runs of the grid are not done, and forecasts are sealed once they are"
         )
     elif targets and finished is not None:
-        last = launch.Phase("target", "target", [target for target in targets if target in missing], len(targets))
-        _seal(console, store, settings, specs, last.missing)
+        last = launch.Phase("target", TARGET, [target for target in targets if target in missing], len(targets))
+        _seal(console, store, settings, _grid_records(store, runs), last.missing)
         of_targets = launch.train(console, store, settings, corpus, last)
         finished = None if of_targets is None else {**finished, **of_targets}
     if finished is None:
         return []  # handed over: the same command reports once they are done
-    outcome = [record for spec in everything if (record := store.read(spec.run_id))]
-    _report(console, store, settings, outcome, specs, began, len(finished))
+    grid_records = _grid_records(store, runs)
+    of_targets = [record for spec in targets if (record := store.read(spec.run_id))]
+    _report(console, store, settings, grid_records, of_targets, began, len(finished))
     for status, verb in ((RunStatus.FAILED, "failed"), (RunStatus.INTERRUPTED, "were interrupted")):
         if found := [event for event in finished.values() if event.status == status]:
             raise InputError(
                 f"{len(found)} of {len(everything)} runs {verb}, the others are in the store; first: "
                 f"{found[0].run_id}: {found[0].sentence}. Correct the cause and run the same command again"
             )
-    return outcome
+    return [*grid_records, *of_targets]
+
+
+def _grid_records(store: Store, runs: Expanded) -> list[RunRecord]:
+    """A run that checks the recipe here may be a point of another sweep's law."""
+    found = [record for spec in runs.specs if (record := store.read(spec.run_id))]
+    return [record.replace(role=CHECK) if record.run_id in runs.checks else record for record in found]
 
 
 def _is_settled(finished: Mapping[str, Finished] | None, spec: RunSpec) -> bool:
@@ -155,12 +162,11 @@ def _require_text(corpus: Corpus, specs: Sequence[RunSpec]) -> None:
 
 
 def _seal(
-    console: Console, store: Store, settings: SweepSettings, specs: Sequence[RunSpec], targets: Sequence[RunSpec]
+    console: Console, store: Store, settings: SweepSettings, grid: Sequence[RunRecord], targets: Sequence[RunSpec]
 ) -> None:
     """Of the targets that are not trained yet, all before any of them is."""
     if not targets:
         return
-    grid = [record for spec in specs if (record := store.read(spec.run_id))]
     with console.status("forecasts") as status:
         sealed = seal_forecasts(
             store, grid, targets, settings.forecasts, lambda words: status.update(f"forecasts: {words}")
@@ -174,16 +180,13 @@ def _report(
     console: Console,
     store: Store,
     settings: SweepSettings,
-    outcome: list[RunRecord],
-    specs: list[RunSpec],
+    grid: list[RunRecord],
+    targets: list[RunRecord],
     began: float,
     trained: int,
 ) -> None:
     from fitting.record import fit_record
 
-    grid_ids = {spec.run_id for spec in specs}
-    grid = [record for record in outcome if record.run_id in grid_ids]
-    targets = [record for record in outcome if record.run_id not in grid_ids]
     fit = fit_records(grid, store.name)
     if fit is not None:
         store.write_text(f"fits/{settings.name}-{fit.points.digest}.json", json.dumps(fit_record(fit), indent=2) + "\n")
@@ -196,5 +199,5 @@ def _report(
     if settings.report is not None:
         from results.report import write_report
 
-        path = write_report(store, Path(settings.report), run_ids=[record.run_id for record in outcome])
+        path = write_report(store, Path(settings.report), run_ids=[record.run_id for record in [*grid, *targets]])
         console.print(f"report: {path}")

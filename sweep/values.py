@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 MAPPINGS = (  # leaves, not groups
-    *("design.axes", "design.target", "data.path", "data.mixture", "data.curriculum"),
+    *("design.axes", "design.target", "design.parts", "data.path", "data.mixture", "data.curriculum"),
     *(
         "launcher.tiers",
         "launcher.sbatch",
@@ -75,9 +75,10 @@ class Base:
     def resolved(self, key: str, changed: Mapping[str, Any]) -> Any:
         """One copy serves all runs: what the last one changed and this one does not is put back."""
         for name in self._laid - changed.keys():
-            OmegaConf.update(self._copy, name, self.written[name], merge=False)
+            if name in self.written:  # else a setting of one of several designs, which the others do not ask for
+                OmegaConf.update(self._copy, name, self.written[name], merge=False)
         for name, value in changed.items():
-            OmegaConf.update(self._copy, name, value, merge=False)
+            OmegaConf.update(self._copy, name, value, merge=False, force_add=True)
         self._laid = set(changed)
         value = OmegaConf.select(self._copy, key, throw_on_missing=True)
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -20,6 +20,10 @@ from sweep.spec import RunSpec
 from sweep.trunks import with_trunks
 
 YAMLS = sorted(file.stem for file in (ROOT / "conf" / "design").glob("[!_]*.yaml"))
+SLICES = "slices: {design: isoflop, budgets: [3e11,1e12], sizes: 3}"
+NOISE = "noise: {design: seeds, sizes: [3e4], seeds: 3}"
+RATES = "rates: {design: lr, sizes: [3e4], multiples: [0.5,2], check: true}"
+PARTS = f"design.parts={{{SLICES}, {NOISE}, {RATES}}}"
 CORPUS = CorpusInfo.stand_in("python_source", 1024)
 
 
@@ -49,7 +53,8 @@ class TestEveryDesign:
     """The contract."""
 
     def overrides(self, name: str, chosen: str) -> list[str]:
-        return [f"design.file={chosen}"] if name == "next" else []
+        own = {"next": [f"design.file={chosen}"], "parts": [PARTS]}
+        return own.get(name, [])
 
     def test_runs_are_legal_and_none_is_doubled(self, name, chosen):
         runs = design(name, *self.overrides(name, chosen))
@@ -199,3 +204,86 @@ def test_a_bad_setting_is_named(name, override, words):
     with pytest.raises(InputError) as caught:
         design(name, override)
     assert words in str(caught.value)
+
+
+class TestParts:
+    """Several designs in one sweep."""
+
+    def test_the_runs_of_a_part_are_those_of_its_design_alone(self):
+        settings = ["design.budgets=[1e12,4e12]", "design.sizes=3", "design.step=4", "design.tokens_per_param=null"]
+        part = "design: isoflop, budgets: [1e12,4e12], sizes: 3, step: 4"
+        assert design("parts", f"design.parts={{a: {{{part}}}}}").specs == design("isoflop", *settings).specs
+        seeded = design("parts", f"design.parts={{a: {{{part}, overrides: {{seed: 3, data.seed: 1}}}}}}")
+        assert seeded.specs == design("isoflop", *settings, "seed=3", "data.seed=1").specs
+
+    def test_seeds_of_a_part_count_from_its_own(self):
+        runs = design("parts", "design.parts={a: {design: seeds, sizes: [3e4], seeds: 2, overrides: {seed: 5}}}")
+        assert [(spec.seed, spec.data.seed) for spec in runs.specs] == [(5, 0), (6, 1)]
+
+    def test_a_setting_that_refers_to_another_is_resolved_for_each_run(self):
+        """OmegaConf is asked then, which does not know the settings of a part."""
+        refers = ("optimiser.batch_sequences=${data.sequence}", "data.sequence=32")
+        parts = "{a: {design: ladder, sizes: [3e4], ratio: 30, multiples: [1]}, b: {design: isoflop, budgets: [1e12]}}"
+        runs = design("parts", f"design.parts={parts}", *refers)
+        assert {spec.batch_sequences for spec in runs.specs} == {32}
+        ladder = design("ladder", "design.sizes=[3e4]", "design.ratio=30", "design.multiples=[1]", *refers)
+        slices = design("isoflop", "design.budgets=[1e12]", "design.tokens_per_param=null", *refers)
+        assert runs.specs == (*ladder.specs, *slices.specs)
+        seeds = "design.parts={a: {design: seeds, sizes: [3e4], seeds: 2}, b: {design: seeds, sizes: [4e4], seeds: 2}}"
+        runs = design("parts", seeds, "seed=${data.sequence}", "data.sequence=32")
+        assert [spec.seed for spec in runs.specs] == [32, 33, 32, 33]
+        budget = "design.parts={a: {design: isoflop, budgets: ['${design.max_run_flops}'], sizes: 3}}"
+        runs = design("parts", budget, "design.max_run_flops=4e12")
+        assert max(spec.flops for spec in runs.specs) == pytest.approx(4e12, rel=0.01)
+
+    def test_parts_stand_side_by_side_in_their_order(self):
+        runs = design("parts", PARTS)
+        assert [runs.role_of(spec) for spec in runs.specs] == ["fit"] * (6 + 3) + ["check"] * 2
+        assert runs.fitted == runs.specs[:9]
+        assert runs.for_a_law
+
+    def test_a_run_that_is_in_a_part_of_each_kind_is_fitted(self):
+        """The default rate is a point of both."""
+        ladder = "{design: ladder, sizes: [3e4], multiples: [1]}"
+        rates = "{design: lr, sizes: [3e4], multiples: [0.5,1], check: true}"
+        for parts in (f"{{a: {ladder}, b: {rates}}}", f"{{b: {rates}, a: {ladder}}}"):
+            runs = design("parts", f"design.parts={parts}")
+            assert len(runs.specs) == 2
+            assert len(runs.checks) == 1
+            assert runs.fitted == design("ladder", "design.sizes=[3e4]", "design.multiples=[1]").specs
+
+    def test_a_target_is_a_target_wherever_else_it_stands(self):
+        rate = design("lr", "design.sizes=[3e4]", "design.multiples=[2]").specs[0]
+        asked = f"model.n: 3e4, data.tokens_per_param: 20, optimiser.learning_rate: {rate.optimiser.learning_rate}"
+        runs = design("parts", PARTS, f"design.target={{{asked}}}")
+        assert runs.targets == (rate,)
+        assert [runs.role_of(spec) for spec in runs.targets] == ["target"]
+        assert len(runs.checks) == 1
+
+    def test_limits_are_of_all_parts_together(self):
+        runs = design("parts", PARTS, "design.tokens_per_param=[15,25]")
+        assert all(15 <= spec.d_tokens / n_of(spec) <= 25 for spec in runs.specs)
+        assert any("D/N outside" in sentence for sentence in runs.left_out)
+
+    @pytest.mark.parametrize(
+        ("parts", "words"),
+        [
+            ("null", "design=parts needs design.parts"),
+            ("[1]", "design.parts is [1]; allowed is a mapping"),
+            ("{a: 3}", "design.parts.a: '3' is no part"),
+            ("{a: {sizes: 3}}", "design.parts.a: \"{'sizes': 3}\" is no part"),
+            ("{a: {design: zigzag}}", "design.parts.a: design.name is 'zigzag'; allowed are grid"),
+            ("{a: {design: parts}}", "a part cannot have parts"),
+            ("{a: {design: isoflop, rungs: 3}}", "design.parts.a: rungs is no setting of a part of design isoflop"),
+            ("{a: {design: isoflop, max_flops: 3}}", "max_flops is no setting of a part of design isoflop"),
+            ("{a: {design: isoflop, sizes: 2}}", "design.parts.a: design.sizes is 2"),
+            ("{a: {design: lr, overrides: {model.q: 1}}}", "design.parts.a: model.q is not a setting"),
+            ("{a: {design: lr, overrides: {store: other}}}", "store is a setting of the whole sweep"),
+            ("{a: {design: lr, overrides: [1]}}", "overrides is [1]"),
+            ("{a: {design: lr, check: maybe}}", "check is 'maybe'"),
+        ],
+    )
+    def test_a_bad_part_is_named(self, parts, words):
+        with pytest.raises(InputError) as caught:
+            design("parts", f"design.parts={parts}")
+        assert words in str(caught.value)

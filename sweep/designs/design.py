@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import sweep.designs
@@ -12,8 +13,16 @@ from fitting.errors import InputError
 from sweep.reader import Reader
 from sweep.spec import RunSpec
 
-Point = Mapping[str, Any]  # overrides of one run, by dotted key
-Resolve = Callable[[Point], RunSpec]  # what a run would be with these overrides
+Overrides = Mapping[str, Any]  # of one run, by dotted key
+Resolve = Callable[[Overrides], RunSpec]  # what a run would be with these
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a design."""
+
+    overrides: Overrides
+    check: bool = False  # whether it checks the recipe; such a run never enters a law
 
 
 class Design(Protocol):

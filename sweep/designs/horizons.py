@@ -18,7 +18,7 @@ def points(read: Reader, resolve: Resolve) -> list[Point]:
     shortest, step = read.number("design.shortest", 1e-3, 1e6), read.number("design.step", 1.001, 1000.0)
     count = read.whole("design.horizons", 1, 1000)
     return [
-        {"model.n": n, "data.tokens_per_param": shortest * step**place}
+        Point({"model.n": n, "data.tokens_per_param": shortest * step**place})
         for n in read.numbers("design.sizes", 1.0, 1e15)
         for place in range(count)
     ]

@@ -26,5 +26,5 @@ def points(read: Reader, resolve: Resolve) -> list[Point]:
             n = round(middle * step ** (place - (sizes - 1) / 2))
             spec = resolve({"model.n": n, "data.tokens": guess * n})
             tokens = budget / spec.architecture.flops_per_token(spec.data.sequence)
-            found.append({"model.n": n, "data.tokens": max(1.0, tokens)})
+            found.append(Point({"model.n": n, "data.tokens": max(1.0, tokens)}))
     return found

@@ -13,7 +13,7 @@ def points(read: Reader, resolve: Resolve) -> list[Point]:
     ratio = read.number("design.ratio", 1e-3, 1e6)
     multiples = read.numbers("design.multiples", 1e-6, 1e6)
     return [
-        {"model.n": n, "data.tokens_per_param": ratio, "optimiser.learning_rate": rate * multiple}
+        Point({"model.n": n, "data.tokens_per_param": ratio, "optimiser.learning_rate": rate * multiple})
         for n in read.numbers("design.sizes", 1.0, 1e15)
         for multiple in multiples
     ]

@@ -16,6 +16,6 @@ def points(read: Reader, resolve: Resolve) -> list[Point]:
         raise InputError("design=next needs design.file: a CSV with n_params and d_tokens, as fitting next --out gives")
     n_params, d_tokens, _ = read_design([file])
     return [
-        {"model.n": round(n), "data.tokens": float(d)}
+        Point({"model.n": round(n), "data.tokens": float(d)})
         for n, d in zip(n_params.tolist(), d_tokens.tolist(), strict=True)
     ]
