@@ -230,7 +230,7 @@ class TestParts:
         slices = design("isoflop", "design.budgets=[1e12]", "design.tokens_per_param=null", *refers)
         assert runs.specs == (*ladder.specs, *slices.specs)
         seeds = "design.parts={a: {design: seeds, sizes: [3e4], seeds: 2}, b: {design: seeds, sizes: [4e4], seeds: 2}}"
-        runs = design("parts", seeds, "seed=${data.sequence}", "data.sequence=32")
+        runs = design("parts", seeds, "seed=${data.sequence}", "optimiser.weight_decay=${data.sequence}", refers[1])
         assert [spec.seed for spec in runs.specs] == [32, 33, 32, 33]
         budget = "design.parts={a: {design: isoflop, budgets: ['${design.max_run_flops}'], sizes: 3}}"
         runs = design("parts", budget, "design.max_run_flops=4e12")
