@@ -97,6 +97,30 @@ def test_pairs_of_equal_runs_tell_the_difference_without_a_law():
     assert pair_runs(a, dataclasses.replace(b, n_params=b.n_params * 1.03)) is None
 
 
+def test_bands_hold_the_uncertainty_of_both_laws(clean):
+    """Independent sweeps: variances of ln m add."""
+    budget = np.asarray([np.median(clean.points.flops_6nd)])
+    a, b = (fit_law(sweep(noise=0.003, seed=seed), resamples=1000) for seed in (5, 6))
+    widths = [
+        np.log(one.high / one.low)[0]
+        for one in (compare(a, b, budget), compare(a, clean, budget), compare(clean, b, budget))
+    ]
+    assert widths[0] == pytest.approx(np.hypot(widths[1], widths[2]), rel=0.1)
+
+
+def test_a_run_is_in_one_pair_at_most():
+    a = sweep()
+    crowd = dataclasses.replace(
+        a.take(np.asarray([0, 0, 0])),
+        n_params=a.n_params[0] * np.asarray([0.99, 1.001, 1.01]),
+        loss=np.asarray([3.0, 4.0, 5.0]),
+    )
+    found = pair_runs(crowd, a)
+    assert found is not None
+    np.testing.assert_allclose(found.difference, a.loss[0] - 4.0)  # with the nearest
+    assert found.standard_error is None
+
+
 def test_replicates_of_a_cell_are_averaged_before_they_are_paired():
     a = sweep()
     twice = a.take(np.repeat(np.arange(49), 2))
@@ -108,7 +132,7 @@ def test_replicates_of_a_cell_are_averaged_before_they_are_paired():
 
 def test_sweeps_without_common_compute_and_laws_without_an_optimum_are_refused(clean):
     with pytest.raises(InputError, match="share no compute"):
-        compare(clean, fitted(lowest=10.0))
+        compare(clean, fitted(lowest=11.0))
     with pytest.raises(InputError, match="fit chinchilla or gamma"):
         compare(clean, fit_law(sweep(), "loglinear", resamples=100))
     with pytest.raises(InputError, match="above 0"):
