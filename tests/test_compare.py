@@ -106,6 +106,7 @@ def test_bands_hold_the_uncertainty_of_both_laws(clean):
         for one in (compare(a, b, budget), compare(a, clean, budget), compare(clean, b, budget))
     ]
     assert widths[0] == pytest.approx(np.hypot(widths[1], widths[2]), rel=0.1)
+    assert 0.5 < widths[1] / widths[2] < 2  # of equal noise
 
 
 def test_a_run_is_in_one_pair_at_most():
