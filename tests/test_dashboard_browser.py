@@ -93,6 +93,11 @@ class Visitor:
         for _ in range(times):
             thumb.press(key)
 
+    def open_first_run(self) -> None:
+        """By the table; the run stays chosen from then on."""
+        self.page.locator(".ag-row [col-id=status]").first.click()
+        self.page.get_by_role("heading", name=re.compile(r"^Run [0-9a-f]{16}$")).wait_for()
+
     def finish(self) -> None:
         assert self.said == []
         hosts = {urlsplit(url).hostname for url in self.asked if not url.startswith(("data:", "blob:"))}
@@ -365,3 +370,50 @@ def test_a_token_opens_it_and_nothing_else_does(browser, tmp_path: Path):
         page.wait_for_selector("main h1")
         assert "token" not in page.url
         page.close()
+
+
+def test_a_real_sweep_is_seen_live_and_zoom_and_choice_stay(browser, text_folder: Path, tmp_path: Path):
+    store = tmp_path / "store"
+    grid = [
+        "data=text",
+        f"data.path={text_folder}",
+        "data.tokenizer=bytes",
+        "data.sequence=32",
+        "data.eval_tokens=2048",
+    ]
+    grid += [
+        "-m",
+        "model.n=5e3,1e4",
+        "data.tokens=2e5,4e5,6e5",
+        "schedule=cosine",
+        f"store={store}",
+        "launcher.price=2",
+    ]
+    with serving(store) as found:
+        visitor = Visitor(browser, found, viewport={"width": 1280, "height": 900})
+        visitor.open("sweep")
+        visitor.page.get_by_text("This page follows it").wait_for()
+        line = [sys.executable, "-m", "sweep", *grid]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(line, stdout=subprocess.DEVNULL, cwd=tmp_path, env=env) as sweep:
+            visitor.page.get_by_text(re.compile(r"\d of 6 runs done, [12] running")).wait_for()
+            visitor.drawn("Runs by status")
+            visitor.drawn("Loss curves")
+            graph = visitor.figure("Loss curves").locator(".nsewdrag").first
+            box = graph.bounding_box()
+            assert box is not None
+            x, y = box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3
+            visitor.page.mouse.move(x, y)
+            visitor.page.mouse.down()
+            visitor.page.mouse.move(x + 120, y + 120, steps=5)
+            visitor.page.mouse.up()
+            shown = "document.querySelector(`figure[data-title='Loss curves'] .js-plotly-plot`)"
+            zoomed = visitor.page.evaluate(f"{shown}._fullLayout.xaxis.range")
+            visitor.open_first_run()
+            visitor.page.get_by_text(re.compile(r"^6 done\.$")).wait_for()
+            assert sweep.wait(60) == 0
+        visitor.wait(f"() => {shown}.data.filter((trace) => trace.mode === 'markers').length === 6")
+        assert visitor.page.evaluate(f"{shown}._fullLayout.xaxis.range") == pytest.approx(zoomed)
+        assert "run=" in visitor.page.url
+        assert visitor.page.get_by_text(re.compile(r"\$0\.00")).first.is_visible()
+        visitor.finish()

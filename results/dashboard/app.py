@@ -177,9 +177,8 @@ def _draw_panel(app: Dash, live: Live, tab: Tab, panel: Panel) -> None:
 
 def _json(drawn: go.Figure, view: str) -> dict[str, Any]:
     """Zoom and hidden traces stay while `view` stays, whatever the store brings."""
-    drawn.update_layout(uirevision=view or "same")
     made = drawn.to_dict()
-    return {"data": made["data"], "layout": made["layout"]}
+    return {"data": made["data"], "layout": made["layout"] | {"uirevision": view or "same"}}
 
 
 def _say_words(app: Dash, live: Live, tab: Tab, words: Words) -> None:

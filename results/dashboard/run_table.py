@@ -163,7 +163,7 @@ def _formatter(form: str) -> dict[str, str]:
 def _finite(value: Any, scale: float) -> Any:
     if not isinstance(value, float):
         return value
-    return value * scale if math.isfinite(value) else None
+    return float(f"{value * scale:.7g}") if math.isfinite(value) else None  # more digits than any column shows
 
 
 def _stamp(seconds: float | None) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from flask import Response, abort, redirect, request
 from plotly.offline import get_plotlyjs
 from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wrappers import Response as Answer
 
 from fitting.errors import InputError
 from results.dashboard.look import DASHBOARD_CSS
@@ -121,7 +122,7 @@ def _guard(app: Dash, host: str, token: str | None) -> None:
     )
 
     @app.server.before_request
-    def allowed() -> Response | None:
+    def allowed() -> Answer | None:
         # A page elsewhere can point a name of its own at 127.0.0.1; the Host header then still says that name.
         if loopback and not is_loopback(_name_of(request.host)):
             abort(403, "this dashboard serves this machine alone; open it as 127.0.0.1")
@@ -133,7 +134,7 @@ def _guard(app: Dash, host: str, token: str | None) -> None:
             query = "&".join(f"{name}={value}" for name, value in kept.items())
             answer = redirect(request.path + (f"?{query}" if query else ""))
             answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
-            return answer  # ty: ignore[invalid-return-type]
+            return answer
         if hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), token.encode()):
             return None
         abort(401, "this dashboard needs its token: open it as /?token=SECRET")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -41,7 +42,8 @@ def run_grid(
     size = LARGE if len(marks) <= 200 else SMALL
     x, y = _spread(marks)
     place = {mark.run_id: (x[row], y[row]) for row, mark in enumerate(marks)}
-    kind = go.Scattergl if len(marks) > FEW else go.Scatter
+    few = len(marks) <= FEW
+    kind = go.Scatter if few else go.Scattergl
     for status in sorted(groups, key=_order):
         color, symbol = status_look(status)
         mine = groups[status]
@@ -55,20 +57,32 @@ def run_grid(
                 name=f"{safe(status, limit=40)} ({len(mine):,})",
                 marker={"color": color, "symbol": symbol, "size": size, "line": edge},
                 customdata=[mark.run_id for mark in mine],
-                hovertext=[mark.says for mark in mine],
-                hoverinfo="text",
+                **_hover(mine, few),
             )
-        )
-    if selected in place:
-        at = place[selected]
-        ring = {"color": "rgba(0,0,0,0)", "size": size + 9, "line": {"color": INK, "width": 2}}
-        drawn.add_scatter(
-            x=[at[0]], y=[at[1]], mode="markers", marker=ring, name="chosen", hoverinfo="skip", showlegend=False
         )
     drawn.update_xaxes(**log_axis(N_AXIS, [mark.n_params for mark in marks], pad=0.09))
     drawn.update_yaxes(**log_axis(D_AXIS, [mark.d_tokens for mark in marks], pad=0.09))
     drawn.update_layout(clickmode="event")
     return drawn
+
+
+def chosen_mark(drawn: go.Figure, run_id: str) -> dict[str, Any] | None:
+    """A ring around the mark of a run, as a trace for the same figure; None where it is not there."""
+    for trace in drawn.data:
+        if trace.customdata is not None and run_id in trace.customdata:
+            at = list(trace.customdata).index(run_id)
+            ring = {"color": "rgba(0,0,0,0)", "size": trace.marker.size + 9, "line": {"color": INK, "width": 2}}
+            return go.Scatter(
+                x=[trace.x[at]], y=[trace.y[at]], mode="markers", marker=ring, hoverinfo="skip", showlegend=False
+            ).to_plotly_json()
+    return None
+
+
+def _hover(marks: Sequence[_Mark], few: bool) -> dict[str, Any]:
+    """All of it for a few; of many, what the point itself holds: thousands of sentences take seconds to send."""
+    if few:
+        return {"hovertext": [mark.says for mark in marks], "hoverinfo": "text"}
+    return {"hovertemplate": "%{customdata}<br>N %{x:.3s}, D %{y:.3s} tokens<extra></extra>"}
 
 
 def _of_record(record: RunRecord) -> _Mark:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 from dash.development.base_component import Component
-from fitting.compare import Multiplier, compare, paired
 
 from fitting.allocate import Allocation, allocate, has_closed_form
+from fitting.compare import Multiplier, compare, pair_runs
 from fitting.errors import InputError
 from fitting.fit import Fit
 from results.dashboard.controls import Choice, Control, Option, Values
@@ -150,11 +150,12 @@ def _pairs(moment: Moment, values: Values) -> list[Component]:
         if points is None:
             return []
         sides.append(points)
-    found = paired(*sides)
+    found = pair_runs(*sides)
     if found is None:
         return heading("Pairs of equal N and D", "There are none within 2%.")
-    answer = f"{found.difference:+.4f} nats/token (standard error {found.standard_error:.4f})"
-    return [*heading("Pairs of equal N and D", f"B minus A over {found.pairs} pairs, no law involved: {answer}.")]
+    error = "" if found.standard_error is None else f" (standard error {found.standard_error:.4f})"
+    said = f"B minus A over {len(found.difference)} pairs, no law involved: {found.mean:+.4f} nats/token{error}."
+    return heading("Pairs of equal N and D", said)
 
 
 def _drawn_multiplier(live: Live, moment: Moment, values: Values) -> go.Figure | str:

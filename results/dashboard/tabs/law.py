@@ -7,12 +7,12 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 from dash.development.base_component import Component
-from fitting.profile import Profile, profiles
 
 from fitting.allocate import allocate, has_closed_form
 from fitting.envelope import fit_envelope
 from fitting.errors import InputError
 from fitting.fit import Fit, FitStatus
+from fitting.profile import Profile, profile
 from fitting.record import fit_record
 from fitting.show import held_out_sentence
 from results.dashboard.controls import Choice, Choices, Control, Option, Slide, Values
@@ -216,7 +216,7 @@ def _profiles(live: Live, moment: Moment, values: Values) -> go.Figure | str:
 def _profiled(live: Live, moment: Moment, values: Values) -> tuple[Profile, ...]:
     fit = _fit(live, moment, values)
     key = ("profile", fit.points.digest, fit.points.n_definition, fit.law.name)
-    return live.once(key, lambda: profiles(fit))
+    return live.once(key, lambda: profile(fit))
 
 
 def _identified(live: Live, moment: Moment, values: Values) -> list[Component]:

@@ -31,7 +31,7 @@ from results.dashboard.run_table import (
 from results.dashboard.tab import Fixed, Panel, Tab, Words
 from results.figures.loss_curves import WINDOW, Along, Unit, loss_curves
 from results.figures.run_course import run_course
-from results.figures.run_grid import run_grid
+from results.figures.run_grid import chosen_mark, run_grid
 from results.listing import shown_status
 from results.planned import Eta, PlannedRun, SweepPlan, eta
 from results.record import RunRecord, RunStatus
@@ -146,7 +146,9 @@ def _grid(live: Live, moment: Moment, values: Values) -> go.Figure | str:
     waiting = _waiting(moment)
     if not moment.records and not waiting:
         return "No run has begun."
-    return run_grid(moment.records, waiting, values["run"] or None)
+    drawn = live.once(("grid", moment.version), lambda: run_grid(moment.records, waiting))
+    ring = chosen_mark(drawn, values["run"])
+    return drawn if ring is None else go.Figure([*drawn.data, ring], drawn.layout)
 
 
 def _curves(live: Live, moment: Moment, values: Values) -> go.Figure | str:
