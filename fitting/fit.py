@@ -111,6 +111,10 @@ def fit_law(
 ) -> Fit:
     """Fits one law by log-Huber. Raises InputError where the points leave no answer at all."""
     law = law_named(law) if isinstance(law, str) else law
+    if not 0 < delta < np.inf:
+        raise InputError(
+            f"delta is {delta:g}; allowed is a width above 0 on ln L. Give {DELTA:g}, or 10 for least squares"
+        )
     raw = law.features(points.columns())
     log_loss = np.log(points.loss)
     centre = law.centre(raw)

@@ -12,6 +12,8 @@ PointsOption = Annotated[
 WhereOption = Annotated[str | None, typer.Option(help="keep the rows for which this holds, e.g. 'flops < 1e21'")]
 LawOption = Annotated[str, typer.Option(help="which law")]
 ResamplesOption = Annotated[int, typer.Option(min=100, max=100_000, help="bootstrap resamples")]
+DeltaOption = Annotated[float, typer.Option(help="width of the Huber loss on ln L; 10 is least squares")]
+LevelOption = Annotated[float, typer.Option(help="level of the intervals")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the record as JSON")]
 NColumn = Annotated[str, typer.Option(help="column of N, parameters")]
 DColumn = Annotated[str, typer.Option(help="column of D, training tokens")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +19,12 @@ from fitting.predict import LEVEL, Prediction
 from fitting.record import fit_record
 
 PLAIN_WIDTH = 140  # characters, where there is no terminal whose width counts
+
+
+def wide_enough(console: Console | None = None) -> Console:
+    """A console whose tables keep their columns where there is no terminal."""
+    console = console or Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH, file=console.file)
 
 
 def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = None) -> None:
@@ -114,10 +121,15 @@ def average_csv(average: Average, n_params: np.ndarray, d_tokens: np.ndarray) ->
     return text.getvalue()
 
 
+def plain(value: Any) -> Any:
+    """As JSON has it: arrays as lists, what is not a finite number as null."""
+    if isinstance(value, np.ndarray):
+        return [plain(one) for one in value.tolist()]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def backtest_tables(cells: list[Cell], console: Console | None = None) -> None:
-    console = console or Console()
-    if not console.is_terminal:
-        console = Console(width=PLAIN_WIDTH)
+    console = wide_enough(console)
     table = Table(title="Forecasts of the largest runs, by span (target compute / largest fitted compute)")
     for header in ("span", "forecaster", "cells", "median error", "90th pct", "worst", "in 50%", "in 90%"):
         table.add_column(header, justify="left" if header == "forecaster" else "right")
