@@ -63,6 +63,17 @@ def test_the_targets_stand_at_their_budgets_and_see_no_text_twice():
     assert max(spec.flops for spec in runs.specs) <= 5.1e12
 
 
+def test_no_span_cuts_through_a_slice():
+    """Either all runs of a slice are dear enough to be left out, or none is."""
+    runs = published()[1]
+    for target in runs.targets:
+        for span in (4, 10, 30, 100):
+            for budget in (5e10, 1.58e11, 5e11, 1.58e12, 5e12):
+                slice_ = [spec.flops for spec in runs.fitted if abs(spec.flops / budget - 1) < 5e-3]
+                assert len(slice_) >= 5
+                assert len({flops <= target.flops / span for flops in slice_}) == 1
+
+
 def test_every_law_forecasts_from_every_span():
     settings, runs = published()
     laws = ("auto", "chinchilla", "farseer", "gamma", "kaplan", "tied")
