@@ -14,7 +14,8 @@ import numpy as np
 from fitting.allocate import allocate
 from fitting.errors import InputError
 from results.page import Page
-from results.sections import NAMED_BUDGETS, add_figures, add_proof, add_provenance, add_runs
+from results.report_figures import NAMED_BUDGETS, add_figures
+from results.sections import add_proof, add_provenance, add_runs
 from results.store import Store
 from results.view import View, dearest_6nd, read_view
 from results.words import headlines

@@ -1,28 +1,18 @@
-"""What are the parts of a report below its headline? Figures, the runs, the proof of the fit, and provenance."""
+"""What are the parts of a report below its figures? The runs, the proof of the fit, and provenance."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
-from fitting.allocate import allocate
 from fitting.fit import Fit
 from fitting.record import fit_record
-from results.figures.allocation import allocation_against_compute
-from results.figures.compute import frontier, isoflop_slices
-from results.figures.fit_quality import predicted_against_measured, residuals_against
-from results.figures.forecast import forecasts_against_truth
-from results.figures.loss_curves import loss_curves
 from results.listing import HEADERS, UNITS, run_row
 from results.page import Page
 from results.record import RunRecord, RunStatus
-from results.view import View, dearest_6nd
+from results.view import View
 from results.words import short
 
-NAMED_BUDGETS = (10.0, 100.0)  # times the dearest fitted run
-GRID_BUDGETS = 61
 MEANINGS = {
     "E": "loss that no N and no D removes (nats/token)",
     "A": "size of the N-term (at N = 1)",
@@ -31,63 +21,6 @@ MEANINGS = {
     "beta": "exponent of D",
     "gamma": "exponent of both terms together",
 }
-
-
-def add_figures(page: Page, view: View) -> None:
-    """Most asked first: did the forecast hold, what does compute buy, how to spend more, then the evidence."""
-    fit = view.fit
-    if view.outcomes:
-        page.heading("Forecast against truth")
-        reading = (
-            "The bar is the interval that was sealed, the dot the forecast, the star what the run reached: a good "
-            "forecast has the star inside a short bar."
-        )
-        page.figure_row((forecasts_against_truth(view.outcomes), reading))
-    best, fitted, marked = None, (0.0, 0.0), ()
-    if fit is not None:
-        fitted = (float(fit.points.flops_6nd.min()), dearest_6nd(fit))
-        marked = tuple(fitted[1] * times for times in NAMED_BUDGETS)
-        best = allocate(fit, np.unique([*np.geomspace(fitted[0], max(marked), GRID_BUDGETS), *marked]))
-    if any(record.loss is not None for record in view.records):
-        page.heading("What compute buys")
-        reading = "Each point is a run; there is no law to draw through them."
-        if best is not None:
-            reading = (
-                "Each point is a run: one well above the line split its compute badly between N and D, one well below "
-                "it did better than the law can say."
-            )
-        row = [(frontier(view.records, fit, best), reading)]
-        if fit is not None:
-            reading = (
-                "Along a curve compute stays the same: left of its minimum the model is too small, right of it the "
-                "model sees too few tokens. Points are the runs near that budget, carried to it along the law."
-            )
-            row.append((isoflop_slices(view.grid, fit), reading))
-        page.figure_row(*row)
-    if best is not None:
-        page.heading("How to spend a larger budget")
-        readings = {
-            "n_params": "Go up from a budget to the parameters to choose; where the band is wide, the runs do not say.",
-            "d_tokens": "The tokens that go with it; the labels stand at 10 and 100 times the dearest fitted run.",
-        }
-        drawn = ((allocation_against_compute(best, name, fitted, marked), said) for name, said in readings.items())
-        page.figure_row(*drawn)
-    if view.curves:
-        page.heading("Loss curves")
-        reading = (
-            "Lines are the training loss (lightly smoothed), markers the held-out loss after the last step: lines "
-            "should fall steadily and larger models should end lower."
-        )
-        page.figure_row((loss_curves(view.records, view.curves), reading))
-    if fit is not None:
-        page.heading("How well the law fits")
-        reading = "Points on the dashed line are predicted exactly; a star is a sealed forecast, which was not fitted."
-        strip = "The grey strip is the noise of one run; a slope or a bow means that the law bends wrongly in {}."
-        names = (("n_params", "N"), ("d_tokens", "D"), ("flops", "C"))
-        page.figure_row(
-            (predicted_against_measured(fit, view.outcomes), reading),
-            *((residuals_against(fit, name), strip.format(symbol)) for name, symbol in names),
-        )
 
 
 def add_runs(page: Page, records: Sequence[RunRecord]) -> None:

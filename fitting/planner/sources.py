@@ -64,18 +64,29 @@ def law_of(source: LawSource, report: Callable[[str], None] = lambda words: None
         return StoredLaw(published(source.constants), OwnRuns())
     points = read_points(list(source.points), source.columns, source.where)
     own = own_runs_of(list(source.points), source.where, source.columns.n_params)
-    kept = cache_folder() / "laws" / f"{_key(points, source.law, own)}.json"
+    return kept_law(points, source.law, own, report, source.force)
+
+
+def kept_law(
+    points: Points,
+    law: str,
+    own: OwnRuns,
+    report: Callable[[str], None] = lambda words: None,
+    force: bool = False,
+) -> StoredLaw:
+    """Fitted once, then kept in the cache. Raises InputError where the points identify no law."""
+    kept = cache_folder() / "laws" / f"{_key(points, law, own)}.json"
     try:
         return restored(json.loads(kept.read_text()), str(kept))
     except (OSError, ValueError):
         pass  # not there, or of another version: fit
-    law = StoredLaw(fit_belief(points, source.law, own.bytes_per_token, report, source.force), own)
+    found = StoredLaw(fit_belief(points, law, own.bytes_per_token, report, force), own)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(stored(law)))
+        kept.write_text(json.dumps(stored(found)))
     except OSError:
         pass  # a cache that cannot be written costs the next plan some seconds
-    return law
+    return found
 
 
 def fit_belief(

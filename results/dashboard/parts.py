@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -11,6 +12,13 @@ from results.dashboard.tab import Panel
 from results.figures.browser import DOWNLOADS
 from results.figures.style import CONFIG
 from results.listing import plain
+
+# Before the first answer: no axes from nowhere.
+_CLEAR, _HIDDEN = "rgba(0,0,0,0)", {"visible": False}
+NOTHING: Any = {
+    "data": [],
+    "layout": {"xaxis": _HIDDEN, "yaxis": _HIDDEN, "paper_bgcolor": _CLEAR, "plot_bgcolor": _CLEAR},
+}
 
 
 def cards(shown: Sequence[tuple[str, str, Sequence[str], str]]) -> Component:
@@ -97,19 +105,20 @@ def figure_panel(tab: str, panel: Panel) -> Component:
         config={**CONFIG, "displayModeBar": "hover"},
         style={"height": f"{panel.height}px"},
         responsive=True,
+        figure=NOTHING,
     )
+    drawn = dcc.Store(id={"panel": name, "part": "drawn"})
     return html.Figure(
         [
             html.H3(panel.title),
             dcc.Loading(
-                html.Div([graph, html.P(id={"panel": name, "part": "why"}, className="why")]),
+                html.Div([graph, html.P(id={"panel": name, "part": "why"}, className="why"), drawn]),
                 delay_show=400,
                 type="dot",
                 overlay_style={"visibility": "visible", "opacity": 0.6},
             ),
             html.Figcaption(panel.caption),
             html.Div(buttons, className="downloads"),
-            dcc.Store(id={"panel": name, "part": "drawn"}),
         ],
         className="full" if panel.full else "",
         **{"data-title": panel.title},

@@ -18,7 +18,7 @@ from results.dashboard.tab import Panel, Tab, Words
 from results.figures.multiplier import both_frontiers, compute_multiplier
 from results.points import record_points, shortfall
 from results.record import RunRecord
-from results.sections import GRID_BUDGETS
+from results.report_figures import GRID_BUDGETS
 from results.words import CAUTION, PLAIN
 
 NAME = "compare"

@@ -40,7 +40,8 @@ from results.figures.profiles import profile_likelihoods
 from results.figures.surface import loss_surface
 from results.points import N_DEFINITION
 from results.record import RunRecord
-from results.sections import GRID_BUDGETS, MEANINGS
+from results.report_figures import GRID_BUDGETS
+from results.sections import MEANINGS
 from results.words import BAD, CAUTION, GOOD, PLAIN, short
 
 NAME = "law"

@@ -17,7 +17,7 @@ from fitting.planner.own_runs import OwnRuns, own_runs
 from fitting.planner.plan import Plan
 from fitting.planner.request import Request
 from fitting.planner.rows import belief_sentences, distance, sections
-from fitting.planner.sources import fit_belief
+from fitting.planner.sources import kept_law
 from fitting.planner.token_cost import SixN
 from fitting.show import si
 from results.dashboard.controls import Choice, Control, Number, Option, Slide, Values
@@ -94,8 +94,8 @@ def _law(live: Live, moment: Moment) -> tuple[Belief, OwnRuns]:
         )
         names += ("vocab_size", "sequence", "loss", "width", "depth", "schedule", "optimiser")
         columns = {name: np.asarray([getattr(record, name) for record in done]) for name in names}
-        own = own_runs(columns, N_DEFINITION)
-        return fit_belief(points, "auto", own.bytes_per_token, lambda words: None), own
+        found = kept_law(points, "auto", own_runs(columns, N_DEFINITION))
+        return found.belief, found.own
 
     return live.once(("belief", points.digest, len(done)), make)
 

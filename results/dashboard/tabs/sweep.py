@@ -193,7 +193,7 @@ def _table(live: Live, moment: Moment, values: Values) -> Component:
                     "paginationPageSize": 50,
                     "animateRows": False,
                     "tooltipShowDelay": 400,
-                    "domLayout": "normal",
+                    "suppressColumnVirtualisation": True,
                 },
                 style={"height": "30rem", "width": "100%"},
             ),
