@@ -103,6 +103,7 @@ def eta(plan: SweepPlan, records: Sequence[RunRecord], now: float, steps: Mappin
     by_id = {record.run_id: record for record in records}
     counts = dict.fromkeys(("done", "running", "waiting", "failed"), 0)
     done = left = fresh = busy = 0.0
+    began = now  # of the first run since the plan: forecasts may have been sealed before
     for run in plan.runs:
         record = by_id.get(run.run_id)
         group, share = _standing(record, (steps or {}).get(run.run_id, 0))
@@ -112,9 +113,9 @@ def eta(plan: SweepPlan, records: Sequence[RunRecord], now: float, steps: Mappin
         if record is not None:
             busy += _busy(record, plan, now)
             if record.started_at is not None and record.started_at >= plan.started_at:
-                fresh += share * run.flops
+                fresh, began = fresh + share * run.flops, min(began, record.started_at)
     planned = sum(run.seconds for run in plan.runs)
-    rate = fresh / (now - plan.started_at) if fresh > 0 and now > plan.started_at else None
+    rate = fresh / (now - began) if fresh > 0 and now > began else None
     if rate is None and planned > 0:
         rate = plan.slots * sum(run.flops for run in plan.runs) / planned
     dollars = None if plan.price is None else busy / HOUR * plan.price

@@ -89,6 +89,13 @@ def test_the_time_left_follows_the_flops_since_the_plan_began():
     assert found.seconds == pytest.approx(250)
 
 
+def test_the_time_before_the_first_run_tells_no_rate():
+    """What was done before the plan, and 1,000 s of forecasts; then half a run in 50 s."""
+    old = [done(f"run-{i}", started_at=BEGAN - 1e6, finished_at=BEGAN - 9e5) for i in range(3)]
+    last = running("run-3").replace(started_at=BEGAN + 1000)
+    assert eta(PLAN, [*old, last], BEGAN + 1050, {"run-3": 50}).seconds == pytest.approx(50)
+
+
 def test_the_cost_is_that_of_busy_workers():
     """100 s of the one, 150 s so far of the other, at $1.8 an hour; of 1.5 runs, and four cost 4 / 1.5 as much."""
     found = eta(PLAN, [done("run-0"), running("run-1")], BEGAN + 150, {"run-1": 50})
