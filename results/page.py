@@ -25,6 +25,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: " + window.isoflop.narrow + "px)");
 const show = ({name, figure}) => {
   const shown = window.isoflop.dressed(figure, dark.matches, document.getElementById(name).clientWidth);
+  document.getElementById(name).style.height = shown.layout.height + "px";
   Plotly.react(name, shown.data, shown.layout, window.isoflop.config);
 };
 const draw = (name, figure) => { drawings.push({name, figure}); show({name, figure}); };

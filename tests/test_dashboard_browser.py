@@ -180,8 +180,9 @@ def test_a_click_on_a_mark_shows_the_run_and_its_command(visit: Visitor):
     visit.figure("Runs by status").locator(".js-plotly-plot").evaluate(
         """graph => {
             const trace = graph._fullData.findIndex((one) => one.name.startsWith("failed"));
-            graph.emit("plotly_click", {points: [{...graph._fullData[trace], curveNumber: trace, pointNumber: 0, x: 1, y: 1,
-                customdata: "bad-failed", data: graph.data[trace], fullData: graph._fullData[trace]}]});
+            const point = {curveNumber: trace, pointNumber: 0, x: 1, y: 1, customdata: "bad-failed"};
+            const drawn = {data: graph.data[trace], fullData: graph._fullData[trace]};
+            graph.emit("plotly_click", {points: [{...point, ...drawn}]});
         }"""
     )
     visit.page.get_by_role("heading", name="Run bad-failed").wait_for()
@@ -227,12 +228,12 @@ def test_ticked_runs_are_drawn_against_any_axis_in_any_unit(visit: Visitor):
     boxes.nth(5).click()
     boxes.nth(6).click()
     visit.drawn("Loss curves")
-    lines = "() => document.querySelector(`figure[data-title='Loss curves'] .js-plotly-plot`).data.filter(t => t.mode === 'lines').length"
-    visit.wait(f"() => ({lines})() === 2")
+    graph = "document.querySelector(`figure[data-title='Loss curves'] .js-plotly-plot`)"
+    visit.wait(f"() => {graph}.data.filter((trace) => trace.mode === 'lines').length === 2")
     visit.choose("curves against", "seconds in training")
     visit.choose("loss in", "bits per byte")
-    title = "document.querySelector(`figure[data-title='Loss curves'] .js-plotly-plot`).layout.{}axis.title.text"
-    visit.wait(f"() => {title.format('x')} === 'seconds in training' && {title.format('y')} === 'loss (bits/byte)'")
+    visit.wait(f"() => {graph}.layout.xaxis.title.text === 'seconds in training'")
+    visit.wait(f"() => {graph}.layout.yaxis.title.text === 'loss (bits/byte)'")
     visit.slide("smoothing (rows of a curve)", "ArrowRight", 3)
     visit.wait("() => location.search.includes('smooth=11')")
 

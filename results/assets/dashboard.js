@@ -55,7 +55,7 @@
         if (drawn.why) return [{ data: [], layout: {} }, { display: "none" }, drawn.why];
         const width = look.narrow ? 0 : Infinity;
         const shown = window.isoflop.dressed(drawn.figure, look.dark, width);
-        return [shown, { height: `${drawn.figure.layout.height}px` }, ""];
+        return [shown, { height: `${shown.layout.height}px` }, ""];
       },
 
       // The URL says what differs from the defaults, so that it can be kept and sent.

@@ -17,11 +17,31 @@
     return copy;
   };
 
+  // Room for the legend above the plot, reckoned here: plotly's own margins run in circles where little is left.
+  const above = (data, layout, room) => {
+    const names = data.filter((one) => one.name && one.showlegend !== false).map((one) => one.name.replace(/<[^>]*>/g, ""));
+    if (!names.length || layout.showlegend === false || !layout.legend) return {};
+    let rows = 1;
+    let used = 0;
+    for (const name of names) {
+      const wide = 50 + 6.1 * name.length;
+      if (used && used + wide > room) [rows, used] = [rows + 1, 0];
+      used += wide;
+    }
+    const legend = { ...layout.legend, xref: "container", yref: "container", x: 0.02, y: 1, yanchor: "top" };
+    return { legend: { ...legend, font: { ...layout.legend.font, size: 10.5 } }, top: 14 + 28 * rows };
+  };
+
   // Smaller letters and margins, and no more ticks than there is room for.
-  const narrowed = (layout) => {
+  const narrowed = (data, layout) => {
     const small = { ...layout, font: { ...layout.font, size: 11 } };
     small.margin = { ...layout.margin, l: Math.min(layout.margin?.l ?? 50, 50), r: Math.min(layout.margin?.r ?? 10, 10) };
-    if (layout.legend) small.legend = { ...layout.legend, font: { ...layout.legend.font, size: 10.5 } };
+    const { legend, top } = above(data, layout, Math.min(window.innerWidth, NARROW) - 60);
+    if (legend) {
+      small.legend = legend;
+      small.margin.t = top;
+      small.height = layout.height + Math.max(0, top - 60);
+    }
     for (const key of Object.keys(layout)) {
       if (/^[xy]axis\d*$/.test(key)) small[key] = { ...layout[key], title: { ...layout[key].title, font: { size: 11 } } };
       if (/^xaxis\d*$/.test(key)) small[key].nticks = 5;
@@ -34,7 +54,7 @@
 
   const dressed = (figure, dark, width) => {
     const map = window.isoflop.dark;
-    const layout = width < NARROW ? narrowed(figure.layout) : figure.layout;
+    const layout = width < NARROW ? narrowed(figure.data, figure.layout) : figure.layout;
     return dark ? recoloured({ data: figure.data, layout }, map) : { data: figure.data, layout };
   };
 

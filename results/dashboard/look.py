@@ -21,6 +21,10 @@ DASHBOARD_CSS = (
   cursor: pointer; border: 1px solid var(--line); border-radius: 6px; padding: 0.25rem 0.6rem; }
 .bar button:hover, .buttons button:hover { color: var(--ink); }
 main { max-width: 92rem; padding-top: 1rem; }
+@media (max-width: 640px) {
+  .bar { position: static; } .brand { flex: 1; } .bar nav { order: 3; flex-basis: 100%; }
+  .page-link { padding: 0.3rem 0.5rem; font-size: 0.9rem; }
+}
 .question { display: flex; flex-wrap: wrap; gap: 0 1rem; align-items: baseline; }
 .question p { margin: 0; color: var(--muted); }
 .under { color: var(--muted); margin: 0 0 0.5rem; max-width: 90ch; }
@@ -48,6 +52,8 @@ figure.full { grid-column: 1 / -1; }
 .command code { flex: 1; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
 .command .copy { cursor: pointer; color: var(--muted); }
 .buttons { display: flex; gap: 0.5rem; margin: 0.5rem 0; }
+td.line { white-space: nowrap; min-width: 0; } td.long { min-width: 18rem; }
+td.line:last-child { min-width: 0; }
 details { margin: 0.5rem 0; } summary { cursor: pointer; color: var(--muted); }
 .scroll { max-height: 34rem; overflow: auto; }
 .scroll th { position: sticky; top: 0; background: var(--paper); }

@@ -14,6 +14,7 @@ from results.figures.style import CONFIG
 from results.listing import plain
 
 # Before the first answer: no axes from nowhere.
+LONGEST_LINE = 44  # characters of a cell that does not wrap
 _CLEAR, _HIDDEN = "rgba(0,0,0,0)", {"visible": False}
 NOTHING: Any = {
     "data": [],
@@ -62,7 +63,10 @@ def table(
                 html.Tbody(
                     [
                         html.Tr(
-                            [html.Td(plain(str(cell)), className=side(i)) for i, cell in enumerate(one)],
+                            [
+                                html.Td(plain(str(cell)), className=f"{side(i)} {_width(cell)}")
+                                for i, cell in enumerate(one)
+                            ],
                             className=classes[at] if classes else "",
                         )
                         for at, one in enumerate(rows)
@@ -73,6 +77,11 @@ def table(
         className="scroll",
         tabIndex="0",
     )
+
+
+def _width(cell: str) -> str:
+    """Figures stay on one line, sentences get room."""
+    return "long" if len(cell) > LONGEST_LINE else "line"
 
 
 def empty(title: str, *sentences: str) -> Component:

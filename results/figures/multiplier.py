@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from fitting.compare import Multiplier
 
 from fitting.allocate import Allocation
+from fitting.compare import Multiplier
 from results.figures.style import (
     BAND,
     BLUE,
@@ -36,8 +36,9 @@ def compute_multiplier(found: Multiplier, a: str, b: str) -> go.Figure:
     for beyond, dash, name in ((False, "solid", "multiplier"), (True, "dash", "multiplier, extrapolated")):
         here = keep & (found.extrapolated == beyond)
         drawn.add_scatter(
-            x=found.flops[here],
-            y=found.value[here],
+            x=found.flops,
+            y=np.where(here, found.value, np.nan),  # a gap where the other one is drawn
+            connectgaps=False,
             mode="lines",
             line={"color": BLUE, "width": 2.5, "dash": dash},
             name=name,
@@ -63,16 +64,8 @@ def both_frontiers(
     ):
         shown = [record for record in records if record.loss is not None]
         if best is not None:
-            drawn.add_traces(
-                band(
-                    best.flops,
-                    best.loss.low,
-                    best.loss.high,
-                    f"{safe(name, limit=30)}: interval",
-                    fill,
-                    showlegend=False,
-                )
-            )
+            edges = band(best.flops, best.loss.low, best.loss.high, f"{safe(name, limit=30)}: interval", fill)
+            drawn.add_traces([edge.update(showlegend=False) for edge in edges])
             drawn.add_scatter(
                 x=best.flops,
                 y=best.loss.value,

@@ -19,7 +19,7 @@ from results.figures.multiplier import both_frontiers, compute_multiplier
 from results.points import record_points, shortfall
 from results.record import RunRecord
 from results.report_figures import GRID_BUDGETS
-from results.words import CAUTION, PLAIN
+from results.words import CAUTION, PLAIN, short
 
 NAME = "compare"
 COLUMNS = (
@@ -108,37 +108,17 @@ def _state(live: Live, moment: Moment, values: Values) -> list[Component]:
         found = _multiplier(live, moment, values)
     except InputError as error:
         return [empty("No multiplier", f"{error}."), *_pairs(moment, values)]
-    at = np.flatnonzero(found.reachable & ~found.extrapolated)
-    shown = []
-    if len(at):
-        last = at[-1]
-        equal = found.low[last] <= 1 <= found.high[last]
-        answer = f"{found.value[last]:.2f}x ({found.low[last]:.2f} .. {found.high[last]:.2f})"
-        said = (
-            "The interval holds 1: these runs do not tell which is better." if equal else "The interval leaves 1 out."
-        )
-        shown.append(
-            (
-                "Compute that B needs for A's loss",
-                answer,
-                [f"At {found.flops[last]:.2g} FLOPs of A. {said}"],
-                CAUTION if equal else PLAIN,
-            )
-        )
     corpora = {record.corpus_fingerprint for letter in ("a", "b") for record in _side(moment, values[letter])}
-    warned = (
-        ["Losses on different texts are different quantities: this compares nothing that could be bought."]
-        if len(corpora) > 1
-        else []
-    )
-    shown.append(
-        (
-            "How it is found",
-            found.sentence.split(";")[0],
-            [*found.sentence.split(";")[1:], *warned],
-            CAUTION if warned else PLAIN,
-        )
-    )
+    warned = ["Their texts differ, so the two losses are different quantities."] if len(corpora) > 1 else []
+    at = np.flatnonzero(found.reachable & ~found.extrapolated)
+    if not len(at):
+        return [empty("No multiplier within the runs", f"{found.sentence}.", *warned), *_pairs(moment, values)]
+    last = at[-1]
+    equal = found.low[last] <= 1 <= found.high[last]
+    verdict = "The interval holds 1: these runs do not tell which is better." if equal else "The interval leaves 1 out."
+    said = [f"At {short(found.flops[last])} FLOPs of A, the dearest that both have. {verdict}", *warned]
+    answer = f"{found.value[last]:.2f}x ({found.low[last]:.2f} .. {found.high[last]:.2f})"
+    shown = [("Compute that B needs for the loss of A", answer, said, CAUTION if equal or warned else PLAIN)]
     return [cards(shown), *_pairs(moment, values)]
 
 

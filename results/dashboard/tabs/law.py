@@ -226,16 +226,10 @@ def _identified(live: Live, moment: Moment, values: Values) -> list[Component]:
         found = _profiled(live, moment, values)
     except InputError as error:
         return [empty("No profile", f"{error}.")]
-    shown = [
-        (
-            one.name,
-            "identified" if one.identified else "not identified",
-            [f"{one.sentence}."],
-            GOOD if one.identified else BAD,
-        )
-        for one in found
-    ]
-    return [*heading("What the runs determine"), cards(shown)] if shown else []
+    rows = [(one.name, "identified" if one.identified else "not identified", f"{one.sentence}") for one in found]
+    note = "a and b are ln of the N-term and of the D-term at the middle of the runs."
+    marks = ["" if one.identified else "off" for one in found]
+    return [*heading("What the runs determine", note), table(("constant", "verdict", "why"), rows, classes=marks)]
 
 
 def _drift(live: Live, moment: Moment, values: Values) -> go.Figure | str:
