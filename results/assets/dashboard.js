@@ -30,6 +30,26 @@
   narrow.addEventListener("change", again);
   apply();
 
+  // Where somebody has zoomed, new data must not move the view: plotly gives up a zoom when the range that it is told
+  // changes, and ranges follow the data here.
+  const told = new Map(); // by graph: its view, and the ranges that it was told last
+  const zoomed = (id, figure) => {
+    const name = JSON.stringify(id, Object.keys(id).sort());
+    const graph = document.getElementById(name)?.querySelector(".js-plotly-plot");
+    const before = told.get(name);
+    const view = figure.layout.uirevision;
+    const axes = Object.keys(figure.layout).filter((key) => /^[xy]axis\d*$/.test(key) && figure.layout[key].range);
+    told.set(name, { view, ranges: Object.fromEntries(axes.map((key) => [key, figure.layout[key].range])) });
+    if (!graph?._fullLayout || before?.view !== view) return figure;
+    const layout = { ...figure.layout };
+    for (const key of axes) {
+      const [was, now] = [before.ranges[key], graph._fullLayout[key]?.range];
+      const moved = was && now && was.some((edge, at) => Math.abs(edge - now[at]) > 1e-6 * (1 + Math.abs(edge)));
+      if (moved) layout[key] = { ...layout[key], range: [...now] };
+    }
+    return { ...figure, layout };
+  };
+
   // Numbers of the table: nothing for none, 70B and not 70G, 1e12 and not 1e+12.
   window.dashAgGridFunctions = {
     isoflopNumber: (value, write) => {
@@ -54,7 +74,8 @@
         if (!drawn || !look) return [none, none, none];
         if (drawn.why) return [{ data: [], layout: {} }, { display: "none" }, drawn.why];
         const width = look.narrow ? 0 : Infinity;
-        const shown = window.isoflop.dressed(drawn.figure, look.dark, width);
+        const id = window.dash_clientside.callback_context.outputs_list[0].id;
+        const shown = zoomed(id, window.isoflop.dressed(drawn.figure, look.dark, width));
         return [shown, { height: `${shown.layout.height}px` }, ""];
       },
 

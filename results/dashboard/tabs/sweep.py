@@ -65,9 +65,9 @@ def _state(live: Live, moment: Moment, values: Values) -> list[Component]:
         said = f"The store {moment.store.address} {folder}. This page follows it: start a sweep and watch."
         return [empty("No runs", said), command("python -m sweep -m experiment=quickstart")]
     shown = [_runs_card(moment)]
-    open_plan, left = _current(live, moment)
-    if open_plan is not None and left is not None:
-        shown.append(_eta_card(open_plan, left))
+    plan, left = _current(live, moment)
+    if plan is not None and left is not None and (left.waiting or left.running):
+        shown.append(_eta_card(plan, left))
     shown.append(_cost_card(moment, left))
     if (best := _lowest(moment.records)) is not None:
         bpb = "" if best.bpb is None else f", {best.bpb:.4f} bits/byte"
@@ -114,13 +114,14 @@ def _spent(record: RunRecord) -> float:
 
 
 def _current(live: Live, moment: Moment) -> tuple[SweepPlan | None, Eta | None]:
-    """The newest plan that is not finished."""
+    """The newest plan that is not finished, else the newest."""
+    found: list[tuple[SweepPlan, Eta]] = []
     for plan in reversed(moment.plans):
         records = [moment.by_id[run.run_id] for run in plan.runs if run.run_id in moment.by_id]
-        found = eta(plan, records, time.time(), _steps(live, records))
-        if found.waiting or found.running:
-            return plan, found
-    return None, None
+        found.append((plan, eta(plan, records, time.time(), _steps(live, records))))
+        if found[-1][1].waiting or found[-1][1].running:
+            return found[-1]
+    return found[0] if found else (None, None)
 
 
 def _steps(live: Live, records: Sequence[RunRecord]) -> dict[str, int]:
