@@ -61,7 +61,7 @@ class Outcome:
         f = self.forecast
         said = (
             f"Forecast of the {f.law} law: {f.loss:.3f} nats/token ({f.level:.0%} interval {f.low:.3f} .. {f.high:.3f})"
-            f" at {f.span:.2g}x the compute of the dearest fitted run"
+            f" at {f.span:.3g}x the compute of the dearest fitted run"
         )
         if self.truth is None or self.error is None:
             why = "is not in the store" if self.record is None else f"has no loss: {self.record.status}"

@@ -48,7 +48,7 @@ def add_proof(page: Page, fit: Fit) -> None:
     if held is None:
         held_out = ("none", "too few points to hold any out")
     else:
-        error = f"error on the {held.points} largest runs ({held.span:.2g}x), fitted to the others"
+        error = f"error on the {held.points} largest runs ({held.span:.3g}x), fitted to the others"
         held_out = (f"{held.median_error:.2%} median, {held.largest_error:.2%} at most", error)
     page.heading("Proof of convergence")
     page.table(

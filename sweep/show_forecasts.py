@@ -28,7 +28,7 @@ def print_sealed(console: Console, forecasts: Sequence[Forecast]) -> None:
                 what, told = f"beside it, the {one.law} law alone", ""
             console.print(
                 f"{what}: {one.loss:.4f} nats/token ({one.level:.0%} interval {one.low:.4f} .. {one.high:.4f}), "
-                f"{one.span:.2g}x the dearest fitted run{told}",
+                f"{one.span:.3g}x the dearest fitted run{told}",
                 highlight=False,
             )
         return
@@ -39,7 +39,7 @@ def print_sealed(console: Console, forecasts: Sequence[Forecast]) -> None:
         table.add_column(header, justify="left" if header in ("target", "law") else "right")
     shown = _shown(forecasts)
     for one in shown:
-        table.add_row(_target(one), one.law, str(one.points), f"{one.span:.2g}x", f"{one.loss:.4f}", _interval(one))
+        table.add_row(_target(one), one.law, str(one.points), f"{one.span:.3g}x", f"{one.loss:.4f}", _interval(one))
     console.print(table)
     if len(shown) < len(forecasts):
         console.print(
@@ -71,7 +71,7 @@ def print_held(console: Console, forecasts: Sequence[Forecast], targets: Sequenc
         f = one.forecast
         truth = str(one.record.status) if one.truth is None and one.record else f"{one.truth:.4f}"
         error = "" if one.error is None else f"{one.error:+.2%}"
-        table.add_row(_target(f), f.law, f"{f.span:.2g}x", f"{f.loss:.4f}", _interval(f), truth, error, one.verdict)
+        table.add_row(_target(f), f.law, f"{f.span:.3g}x", f"{f.loss:.4f}", _interval(f), truth, error, one.verdict)
     console.print(table)
     told = [one for one in outcomes if one.inside is not None and one.sealed_before is not False]
     half = [one for one in told if one.inside50 is not None]

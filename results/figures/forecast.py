@@ -56,6 +56,6 @@ def forecasts_against_truth(outcomes: Sequence[Outcome]) -> go.Figure:
         )
     edges = [edge for f in forecasts for edge in (f.low, f.high, f.loss)]
     drawn.update_xaxes(**loss_axis([*edges, *(o.truth for _, o in told if o.truth is not None)], LOSS_AXIS, pad=0.08))
-    labels = [f"{safe(forecast.run_id[:8])}<br>at {forecast.span:.2g}x C" for forecast in forecasts]
+    labels = [f"{safe(forecast.run_id[:8])}<br>at {forecast.span:.3g}x C" for forecast in forecasts]
     drawn.update_yaxes(**axis("", tickvals=rows, ticktext=labels, range=[-0.6, len(rows) - 0.25], showgrid=False))
     return drawn

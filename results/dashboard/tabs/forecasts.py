@@ -158,7 +158,8 @@ def _against(live: Live, moment: Moment, values: Values) -> go.Figure | str:
     shown = _shown(moment, values)
     if not shown:
         return "No forecast is sealed."
-    return forecasts_against_truth(shown[-MOST_ROWS:])
+    nearest = sorted(shown[-MOST_ROWS:], key=lambda one: (one.forecast.span, one.forecast.run_id))
+    return forecasts_against_truth(nearest)
 
 
 def _errors(live: Live, moment: Moment, values: Values) -> go.Figure | str:
