@@ -296,6 +296,7 @@ def test_a_plan_follows_its_sliders(visit: Visitor):
     visit.slide("tokens to be served in its life", "ArrowRight", 8)
     visit.page.get_by_text("to serve", exact=False).first.wait_for()
     visit.slide("unique tokens of text there are", "ArrowRight", 4)
+    visit.choose("pilots before it may cost", "3.0% of it")
     visit.page.get_by_text("python -m sweep -m model.n=").first.wait_for()
     visit.page.get_by_placeholder("such as 5e3").fill("nonsense")
     visit.page.get_by_placeholder("such as 5e3").press("Enter")

@@ -9,7 +9,19 @@ import plotly.graph_objects as go
 from fitting.show import si
 from results.compression import Coded
 from results.figures.calibration import COLORS, SYMBOLS
-from results.figures.style import C_AXIS, PAPER, axis, figure, log_axis, loss_axis, run_hover, safe, size_colors
+from results.figures.style import (
+    C_AXIS,
+    PAPER,
+    axis,
+    figure,
+    log_axis,
+    loss_axis,
+    run_hover,
+    safe,
+    say_thinned,
+    size_colors,
+    thinned,
+)
 from results.record import RunRecord
 
 BPB_AXIS = "bits per byte of held-out text"
@@ -19,6 +31,8 @@ MOST_SOURCES = 14
 
 def bits_against_compute(runs: Sequence[Coded]) -> go.Figure:
     drawn = figure("Bits per byte against compute")
+    say_thinned(drawn, len(runs))
+    runs = [runs[row] for row in thinned(len(runs))]
     for size, mine, color in _by_size(runs):
         drawn.add_scatter(
             x=[one.record.flops_6nd for one in mine],
@@ -37,6 +51,8 @@ def bits_against_compute(runs: Sequence[Coded]) -> go.Figure:
 def ratios_against_compute(runs: Sequence[Coded]) -> go.Figure:
     """Held-out text by the finished model, and the training stream by the model as it learned."""
     drawn = figure("Archive ratio against compute")
+    say_thinned(drawn, len(runs))
+    runs = [runs[row] for row in thinned(len(runs))]
     shown: list[float] = []
     for place, (name, of) in enumerate(
         (

@@ -26,7 +26,9 @@ from results.figures.style import (
     loss_axis,
     power,
     run_markers,
+    say_thinned,
     size_colors,
+    thinned,
 )
 from results.record import RunRecord
 
@@ -60,7 +62,8 @@ def frontier(records: Sequence[RunRecord], fit: Fit | None, best: Allocation | N
             )
         flops += x.tolist()
         losses += [*low[np.isfinite(low)], *high[np.isfinite(high)]]
-    _add_runs(drawn, shown)
+    _add_runs(drawn, [shown[row] for row in thinned(len(shown))])
+    say_thinned(drawn, len(shown))
     drawn.update_xaxes(**log_axis(C_AXIS, flops))
     drawn.update_yaxes(**loss_axis(losses))
     return drawn
@@ -74,6 +77,8 @@ def isoflop_slices(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
     drawn = figure("IsoFLOP slices")
     fitted = set(fit.points.cluster)
     runs = [record for record in records if record.run_id in fitted]
+    say_thinned(drawn, len(runs))
+    runs = [runs[row] for row in thinned(len(runs))]
     sizes = [record.n_params_non_embedding for record in runs]
     losses = [record.loss for record in runs if record.loss is not None]
     grid = np.geomspace(min(sizes) / 2.5, max(sizes) * 2.5, SLICE_POINTS)

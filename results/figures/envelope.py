@@ -8,14 +8,28 @@ import plotly.graph_objects as go
 from fitting.envelope import Envelope
 from fitting.points import Points
 from fitting.show import si
-from results.figures.style import BLUE, INK, PAPER, axis, figure, log_axis, loss_axis, safe, size_colors
+from results.figures.style import (
+    BLUE,
+    INK,
+    PAPER,
+    axis,
+    figure,
+    log_axis,
+    loss_axis,
+    safe,
+    say_thinned,
+    size_colors,
+    thinned,
+)
 
 
 def envelope_of_runs(points: Points, found: Envelope | None) -> go.Figure:
     """Loss against the points' own FLOPs; None draws the runs without an envelope."""
     drawn = figure("Envelope (approach 1)")
+    shown = thinned(len(points))
+    say_thinned(drawn, len(points))
     for size, color in size_colors(points.n_params.tolist()).items():
-        rows = np.flatnonzero(points.n_params == size)
+        rows = shown[points.n_params[shown] == size]
         rows = rows[np.argsort(points.flops[rows])]
         drawn.add_scatter(
             x=points.flops[rows],

@@ -23,7 +23,9 @@ from results.figures.style import (
     log_axis,
     loss_axis,
     safe,
+    say_thinned,
     size_colors,
+    thinned,
 )
 from results.outcome import Outcome
 
@@ -98,9 +100,9 @@ def residuals_against(fit: Fit, quantity: str) -> go.Figure:
 
 def _add_sizes(drawn: go.Figure, fit: Fit, x: np.ndarray, y: np.ndarray, unit: str = "") -> None:
     """The fitted points, one trace a size."""
-    points = fit.points
+    points, shown = fit.points, thinned(len(fit.points))
     for size, color in size_colors(points.n_params.tolist()).items():
-        rows = np.flatnonzero(points.n_params == size)
+        rows = shown[points.n_params[shown] == size]
         drawn.add_scatter(
             x=x[rows],
             y=y[rows],
@@ -114,3 +116,4 @@ def _add_sizes(drawn: go.Figure, fit: Fit, x: np.ndarray, y: np.ndarray, unit: s
             ],
             hoverinfo="text",
         )
+    say_thinned(drawn, len(points))

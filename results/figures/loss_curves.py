@@ -50,6 +50,7 @@ def loss_curves(
     losses_seen: list[float] = []
     named: set[str] = set()
     word, short = unit.split("(")[1].rstrip(")"), {"FLOPS": "FLOPs", "TOKENS": "tokens", "SECONDS": "s"}[along.name]
+    lines: list[dict] = []
     for record in sorted(records, key=lambda record: (record.role == "target", record.n_params_non_embedding)):
         target = record.role == "target"
         size, scale = record.n_params_non_embedding, _scale(record, unit)
@@ -65,33 +66,40 @@ def loss_curves(
             at, loss = _across(record, curve, at, along), loss * scale
             across_seen += at.tolist()
             losses_seen += loss.tolist()
-            drawn.add_scatter(
-                x=at,
-                y=loss,
-                mode="lines",
-                line={"color": color, "width": 3.0 if target else 1.6},
-                customdata=[record.run_id] * len(at),
-                hovertemplate=f"{said}: %{{y:.3f}} {word} after %{{x:.3s}} {short}<extra></extra>",
-                showlegend=name not in named,
-                **group,
+            lines.append(
+                dict(
+                    type="scatter",
+                    x=at,
+                    y=loss,
+                    mode="lines",
+                    line={"color": color, "width": 3.0 if target else 1.6},
+                    customdata=[record.run_id] * len(at),
+                    hovertemplate=f"{said}: %{{y:.3f}} {word} after %{{x:.3s}} {short}<extra></extra>",
+                    showlegend=name not in named,
+                    **group,
+                )
             )
             named.add(name)
         end = _end(record, along)
         if record.loss is not None and record.loss > 0 and end is not None:
             across_seen.append(end)
             losses_seen.append(record.loss * scale)
-            drawn.add_scatter(
-                x=[end],
-                y=[record.loss * scale],
-                mode="markers",
-                marker=TARGET if target else {"color": color, "size": 8, "line": {"color": PAPER, "width": 1}},
-                customdata=[record.run_id],
-                hovertext=[run_hover(record)],
-                hoverinfo="text",
-                showlegend=name not in named,
-                **group,
+            lines.append(
+                dict(
+                    type="scatter",
+                    x=[end],
+                    y=[record.loss * scale],
+                    mode="markers",
+                    marker=TARGET if target else {"color": color, "size": 8, "line": {"color": PAPER, "width": 1}},
+                    customdata=[record.run_id],
+                    hovertext=[run_hover(record)],
+                    hoverinfo="text",
+                    showlegend=name not in named,
+                    **group,
+                )
             )
             named.add(name)
+    drawn.add_traces(lines)  # at once: one by one, plotly takes three times as long
     drawn.update_xaxes(**(log_axis(along, across_seen) if across_seen else axis(along)))
     drawn.update_yaxes(**log_axis(unit, losses_seen, dtick="D1", tickformat="~g"))
     return drawn

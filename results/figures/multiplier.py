@@ -24,6 +24,7 @@ from results.figures.style import (
     loss_axis,
     run_hover,
     safe,
+    thinned,
 )
 from results.record import RunRecord
 
@@ -63,6 +64,7 @@ def both_frontiers(
         sides, (BLUE, VERMILLION), (BAND, ORANGE_BAND), ("circle", "diamond"), strict=True
     ):
         shown = [record for record in records if record.loss is not None]
+        shown = [shown[row] for row in thinned(len(shown))]
         if best is not None:
             edges = band(best.flops, best.loss.low, best.loss.high, f"{safe(name, limit=30)}: interval", fill)
             drawn.add_traces([edge.update(showlegend=False) for edge in edges])

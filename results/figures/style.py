@@ -31,6 +31,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, 
 TARGET = {"symbol": "star", "size": 15, "color": VERMILLION, "line": {"color": PAPER, "width": 1}}
 # The yellow end of viridis cannot be read on white, the violet one not on black.
 SHADES = 64
+MOST_MARKS = 1500  # of one figure
 _POSITIONS = [shade / (SHADES - 1) for shade in range(SHADES)]
 SCALE = sample_colorscale("Viridis", [0.86 * position for position in _POSITIONS])
 DARK_SCALE = sample_colorscale("Viridis", [0.28 + 0.72 * position for position in _POSITIONS])
@@ -143,6 +144,29 @@ def band(
     edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": name, **more}
     lower = go.Scatter(x=x[keep], y=low[keep], showlegend=False, **edge)
     return lower, go.Scatter(x=x[keep], y=high[keep], name=name, fill="tonexty", fillcolor=color, **edge)
+
+
+def thinned(count: int) -> np.ndarray:
+    """Which of so many points are drawn, evenly spread: a browser bears MOST_MARKS, a fit sees all."""
+    if count <= MOST_MARKS:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, MOST_MARKS).round().astype(int))
+
+
+def say_thinned(drawn: go.Figure, count: int) -> None:
+    """In the figure itself: what is not drawn must not seem not to be there."""
+    if count > MOST_MARKS:
+        drawn.add_annotation(
+            x=1,
+            y=0.01,
+            xref="paper",
+            yref="paper",
+            xanchor="right",
+            yanchor="bottom",
+            text=f"{MOST_MARKS:,} of {count:,} points drawn",
+            showarrow=False,
+            font={"color": MUTED, "size": 11},
+        )
 
 
 def power(value: float) -> str:

@@ -24,6 +24,8 @@ from results.figures.style import (
     log_axis,
     power,
     run_markers,
+    say_thinned,
+    thinned,
 )
 from results.record import RunRecord
 
@@ -81,11 +83,13 @@ def loss_surface(records: Sequence[RunRecord], fit: Fit) -> go.Figure:
             name="best N and D for each compute",
             hovertemplate="best: N %{x:.3s}, D %{y:.3s}<extra></extra>",
         )
+    drawable = [shown[row] for row in thinned(len(shown))]
+    say_thinned(drawn, len(shown))
     for role, name, marker in (
         ("fit", "runs", {"color": INK, "size": 7, "line": {"color": PAPER, "width": 1}}),
         ("target", "targets", TARGET),
     ):
-        mine = [record for record in shown if (record.role == "target") == (role == "target")]
+        mine = [record for record in drawable if (record.role == "target") == (role == "target")]
         if mine:
             trace = run_markers(mine, [record.n_params_non_embedding for record in mine], name, marker=marker)
             drawn.add_trace(trace.update(y=[record.d_tokens for record in mine]))

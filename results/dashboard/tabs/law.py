@@ -46,6 +46,7 @@ from results.words import BAD, CAUTION, GOOD, PLAIN, short
 
 NAME = "law"
 SUBSET = ("law", "count", "sweep", "cut")  # what every figure of a fit depends on
+FEW_RESAMPLES = 2  # of the envelope: its figure shows no interval
 NO_POSITIONS = 12.0  # log10 FLOPs of a slider that has nothing to cut
 TONES = {FitStatus.CONVERGED: GOOD, FitStatus.NOT_CONVERGED: BAD, FitStatus.NOT_IDENTIFIED: BAD}
 
@@ -185,7 +186,7 @@ def _frontier(live: Live, moment: Moment, values: Values) -> go.Figure | str:
 def _envelope(live: Live, moment: Moment, values: Values) -> go.Figure | str:
     points = _fit(live, moment, values).points
     try:
-        found = fit_envelope(points)
+        found = fit_envelope(points, resamples=FEW_RESAMPLES)
     except InputError:
         found = None
     return envelope_of_runs(points, found)

@@ -70,7 +70,10 @@ def controls(live: Live, moment: Moment) -> list[Control]:
             {5: "enough", 8: "100M", 11: "100B", 15: "1000T"},
         ),
         Choice(
-            "pilots", "pilots before it may cost", [Option(one, f"{float(one):.1%} of it") for one in PILOTS], "0.03"
+            "pilots",
+            "pilots before it may cost",
+            [Option("", "nothing"), *(Option(one, f"{float(one):.1%} of it") for one in PILOTS)],
+            "",
         ),
     ]
 
@@ -136,7 +139,10 @@ def _tables(live: Live, moment: Moment, values: Values) -> list[Component]:
 
 
 def _next(live: Live, moment: Moment, values: Values) -> list[Component]:
-    """The runs that would narrow the plan's interval most."""
+    """The runs that would narrow the plan's interval most; seconds of work, so only where it is asked for."""
+    if not values["pilots"]:
+        said = "Say above what pilots before the plan may cost, to see which runs would narrow its interval most."
+        return heading("Next runs to buy", said)
     plan = _plan(live, moment, values)
     points = points_of(live, moment.records, Asked(BEST))
     target, budget = plan.flops.value, plan.flops.value * float(values["pilots"])
