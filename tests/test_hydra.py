@@ -67,7 +67,7 @@ def test_flags_of_hydra_answer(sweep, arguments, words):
     done = sweep(*arguments)
     assert done.returncode == 0, done.stderr
     assert words in done.stdout
-    assert "experiment: quickstart" in done.stdout or arguments != ["--help"]
+    assert "experiment: published, quickstart" in done.stdout or arguments != ["--help"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_verbose_tells_what_libraries_log(sweep):
         ("python3 -m sweep model.n=1e4 -m schedule=", ["schedule=cosine", "schedule=linear", "schedule=wsd"]),
         (".venv/bin/python -m sweep model.experts", ["model.experts=", "model.experts_per_token="]),
         ("python -m sweep design=isoflop design.bud", ["design.budgets."]),
-        ("python -m sweep experiment=", ["experiment=quickstart"]),
+        ("python -m sweep experiment=", ["experiment=published", "experiment=quickstart"]),
         ("python -m sweep hydra/launcher=bas", ["hydra/launcher=basic"]),
     ],
 )
