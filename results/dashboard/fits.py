@@ -61,18 +61,18 @@ def fit_of(live: Live, points: Points, law: str) -> Fit:
     def make() -> Fit:
         return choose_law(points, resamples) if law == BEST else fit_law(points, law, resamples=resamples)
 
-    return live.once(("fit", points.digest, points.n_definition, points.excluded, law), make)
+    return live.reckon(("fit", points.digest, points.n_definition, points.excluded, law), make)
 
 
 def refit_of(live: Live, fit: Fit, cut: float) -> Refit:
     """Of the points of at most this compute. Raises InputError where they are too few."""
     keep = fit.points.flops <= cut
     key = ("refit", fit.points.digest, fit.points.n_definition, fit.law.name, int(keep.sum()))
-    return live.once(key, lambda: refit(fit, keep))
+    return live.reckon(key, lambda: refit(fit, keep))
 
 
 def drift_of(live: Live, fit: Fit) -> Drift:
-    return live.once(("drift", fit.points.digest, fit.points.n_definition, fit.law.name), lambda: drift(fit))
+    return live.reckon(("drift", fit.points.digest, fit.points.n_definition, fit.law.name), lambda: drift(fit))
 
 
 def cut_range(points: Points) -> tuple[float, float]:

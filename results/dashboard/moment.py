@@ -56,6 +56,7 @@ class Live:
         self._looked = 0.0
         self._known: OrderedDict[Hashable, Any] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
+        self._heavy = threading.Lock()
 
     def moment(self) -> Moment:
         with self._lock:
@@ -82,6 +83,15 @@ class Live:
                 while len(self._known) > KEPT:
                     self._known.popitem(last=False)
             return result
+
+    def reckon(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        """As `once`, for seconds of work: one at a time, so that the server still answers meanwhile."""
+
+        def alone() -> Result:
+            with self._heavy:
+                return make()
+
+        return self.once(key, alone)
 
     def curve(self, record: RunRecord) -> Mapping[str, np.ndarray]:
         """The whole curve of a run; while it runs, as far as it is written."""

@@ -218,7 +218,7 @@ def _profiles(live: Live, moment: Moment, values: Values) -> go.Figure | str:
 def _profiled(live: Live, moment: Moment, values: Values) -> tuple[Profile, ...]:
     fit = _fit(live, moment, values)
     key = ("profile", fit.points.digest, fit.points.n_definition, fit.law.name)
-    return live.once(key, lambda: profile(fit))
+    return live.reckon(key, lambda: profile(fit))
 
 
 def _identified(live: Live, moment: Moment, values: Values) -> list[Component]:

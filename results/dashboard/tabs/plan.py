@@ -100,7 +100,7 @@ def _law(live: Live, moment: Moment) -> tuple[Belief, OwnRuns]:
         found = kept_law(points, "auto", own_runs(columns, N_DEFINITION))
         return found.belief, found.own
 
-    return live.once(("belief", points.digest, len(done)), make)
+    return live.reckon(("belief", points.digest, len(done)), make)
 
 
 def _plan(live: Live, moment: Moment, values: Values) -> Plan:
@@ -147,7 +147,7 @@ def _next(live: Live, moment: Moment, values: Values) -> list[Component]:
     points = points_of(live, moment.records, Asked(BEST))
     target, budget = plan.flops.value, plan.flops.value * float(values["pilots"])
     key = ("next", points.digest, f"{target:.6g}", f"{budget:.6g}")
-    found: NextRuns = live.once(key, lambda: next_runs(points, target, budget))
+    found: NextRuns = live.reckon(key, lambda: next_runs(points, target, budget))
     before, after = (f"{band.loss:.3f} ({band.low:.3f} .. {band.high:.3f})" for band in (found.before, found.after))
     tone = CAUTION if found.verdict.stop else GOOD
     shown = [
