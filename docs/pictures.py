@@ -21,6 +21,7 @@ QUIET = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networ
 DOCS = Path(__file__).resolve().parent
 VIEW = "law?law=chinchilla"  # what the picture of the dashboard shows
 TALL = 1300  # pixels
+SETTLED = 12_000  # milliseconds; the figures of a law come one after another
 
 
 def main(store: str) -> None:
@@ -43,10 +44,8 @@ def main(store: str) -> None:
 
 def take(page: Page, name: str, figures: int) -> None:
     """Once so many figures are drawn."""
-    page.wait_for_function(
-        f"document.querySelectorAll('.main-svg .trace, .contour').length >= {figures}", timeout=90_000
-    )
-    page.wait_for_timeout(1500)
+    page.wait_for_function(f"() => document.querySelectorAll('.main-svg').length >= {figures}", timeout=90_000)
+    page.wait_for_timeout(SETTLED)
     page.screenshot(path=DOCS / name)
 
 

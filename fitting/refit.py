@@ -74,7 +74,7 @@ class Refit:
         if not {"alpha", "beta"} <= set(self.fit.constants):
             return None
         drawn = self.fit.constant_draws()
-        return _estimate(_n_exponent(self.fit.constants), _n_exponent(drawn))
+        return _estimate(float(_n_exponent(self.fit.constants)), _n_exponent(drawn))
 
 
 def refit(fit: Fit, keep: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -> Refit:
@@ -214,10 +214,16 @@ def _held_out(points: Points, keep: np.ndarray, errors: np.ndarray) -> HeldOut |
     return HeldOut(len(missed), span, float(np.median(missed)), float(missed.max()))
 
 
-def _n_exponent(constants: Mapping[str, Any]) -> Any:
-    return constants["beta"] / (constants["alpha"] + constants["beta"])
+def _n_exponent(constants: Mapping[str, Any]) -> np.ndarray:
+    """NaN where both exponents ended on zero: such a resample has no optimum."""
+    alpha, beta = (np.asarray(constants[name], float) for name in ("alpha", "beta"))
+    both = alpha + beta
+    return np.where(both > 0, beta / np.where(both > 0, both, 1.0), np.nan)
 
 
 def _estimate(value: float, draws: np.ndarray) -> Estimate:
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    known = draws[np.isfinite(draws)]
+    if not known.size:
+        return Estimate(value, np.nan, np.nan)
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high))

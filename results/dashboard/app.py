@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -175,9 +175,9 @@ def _draw_panel(app: Dash, live: Live, tab: Tab, panel: Panel) -> None:
         return {"figure": _json(drawn, "/".join(str(values[name]) for name in panel.zoom))}
 
 
-def _json(drawn: go.Figure, view: str) -> dict[str, Any]:
+def _json(drawn: go.Figure | Mapping[str, Any], view: str) -> dict[str, Any]:
     """Zoom and hidden traces stay while `view` stays, whatever the store brings."""
-    made = drawn.to_dict()
+    made = drawn.to_dict() if isinstance(drawn, go.Figure) else drawn
     return {"data": made["data"], "layout": made["layout"] | {"uirevision": view or "same"}}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import plotly.graph_objects as go
 from dash.development.base_component import Component
@@ -11,8 +12,9 @@ from dash.development.base_component import Component
 from results.dashboard.controls import Control, Values
 from results.dashboard.moment import Live, Moment
 
-# A figure, or the sentence that says why there is none.
-Draw = Callable[[Live, Moment, Values], go.Figure | str]
+# A figure, the same as JSON ("data" and "layout"), or the sentence that says why there is none.
+Drawn = go.Figure | Mapping[str, Any] | str
+Draw = Callable[[Live, Moment, Values], Drawn]
 Say = Callable[[Live, Moment, Values], Sequence[Component]]
 
 

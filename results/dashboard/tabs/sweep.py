@@ -28,7 +28,7 @@ from results.dashboard.run_table import (
     grouped,
     rows,
 )
-from results.dashboard.tab import Fixed, Panel, Tab, Words
+from results.dashboard.tab import Drawn, Fixed, Panel, Tab, Words
 from results.figures.loss_curves import WINDOW, Along, Unit, loss_curves
 from results.figures.run_course import run_course
 from results.figures.run_grid import chosen_mark, run_grid
@@ -143,13 +143,14 @@ def _lowest(records: Sequence[RunRecord]) -> RunRecord | None:
     return min(done, key=lambda record: record.loss or 0.0, default=None)
 
 
-def _grid(live: Live, moment: Moment, values: Values) -> go.Figure | str:
+def _grid(live: Live, moment: Moment, values: Values) -> Drawn:
     waiting = _waiting(moment)
     if not moment.records and not waiting:
         return "No run has begun."
     drawn = live.once(("grid", moment.version), lambda: run_grid(moment.records, waiting))
+    made = live.once(("grid as JSON", moment.version), drawn.to_dict)  # of 10,000 runs, for every run that is clicked
     ring = chosen_mark(drawn, values["run"])
-    return drawn if ring is None else go.Figure([*drawn.data, ring], drawn.layout)
+    return made if ring is None else {"data": [*made["data"], ring], "layout": made["layout"]}
 
 
 def _curves(live: Live, moment: Moment, values: Values) -> go.Figure | str:
