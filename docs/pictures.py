@@ -21,7 +21,7 @@ QUIET = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networ
 DOCS = Path(__file__).resolve().parent
 VIEW = "law?law=chinchilla"  # what the picture of the dashboard shows
 TALL = 1300  # pixels
-SETTLED = 12_000  # milliseconds; the figures of a law come one after another
+SETTLED = 1500  # milliseconds
 
 
 def main(store: str) -> None:
@@ -37,14 +37,16 @@ def main(store: str) -> None:
             found = re.search(r"http://\S+", server.stdout.readline())
             assert found
             page.goto(found.group(0) + VIEW)
-            take(page, "dashboard.png", figures=8)
+            take(page, "dashboard.png", figures=11)
             server.terminate()
         browser.close()
 
 
 def take(page: Page, name: str, figures: int) -> None:
     """Once so many figures are drawn."""
-    page.wait_for_function(f"() => document.querySelectorAll('.main-svg').length >= {figures}", timeout=90_000)
+    drawn = "f.querySelector('.main-svg .trace, .contour')"
+    shown = f"[...document.querySelectorAll('figure')].filter(f => {drawn}).length"
+    page.wait_for_function(f"() => {shown} >= {figures}", timeout=120_000)
     page.wait_for_timeout(SETTLED)
     page.screenshot(path=DOCS / name)
 

@@ -54,7 +54,7 @@ def read_view(store: Store, run_ids: Sequence[str] | None = None) -> View:
     by_id = {record.run_id: record for record in records}
     fit, no_fit = _fit(records, store.name)
     return View(
-        store=store.address,
+        store=store.name,
         exists=store.exists,
         records=tuple(records),
         curves={run_id: curve for run_id, curve in curves.items() if len(curve["tokens"])},

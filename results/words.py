@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fitting.allocate import Allocation
 from fitting.fit import Fit, FitStatus
 from fitting.show import held_out_sentence, si
 from results.listing import shown_status
+from results.outcome import Outcome
 from results.record import RunStatus
 from results.view import View, dearest_6nd
 
@@ -19,6 +20,9 @@ GOOD, CAUTION, BAD, PLAIN = (
     "bad",
     "plain",
 )  # tones; the page gives each a colour and the words say it
+
+
+MOST_SENTENCES = 6  # on forecasts, one each; of more, one for each law
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,31 @@ def _forecasts(view: View) -> list[Headline]:
     tone = PLAIN if not told else GOOD if held == len(told) else BAD
     if any(outcome.sealed_before is False for outcome in view.outcomes):
         tone = CAUTION if tone != BAD else BAD
-    return [Headline("Forecast against truth", answer, tuple(outcome.sentence for outcome in view.outcomes), tone)]
+    sentences = tuple(outcome.sentence for outcome in view.outcomes)
+    if len(sentences) > MOST_SENTENCES:
+        sentences = tuple(_of_law(law, view.outcomes) for law in _laws(view.outcomes))
+    return [Headline("Forecast against truth", answer, sentences, tone)]
+
+
+def _laws(outcomes: Sequence[Outcome]) -> list[str]:
+    """The average first."""
+    return sorted({outcome.forecast.law for outcome in outcomes}, key=lambda law: (law != "auto", law))
+
+
+def _of_law(law: str, outcomes: Sequence[Outcome]) -> str:
+    """One sentence on all that a law foretold; a forecast that was sealed too late counts for nothing."""
+    mine = [one for one in outcomes if one.forecast.law == law and one.sealed_before is not False]
+    told = [one for one in mine if one.error is not None]
+    if not told:
+        return f"{law}: none of {_count(len(mine), 'forecast')} is told yet."
+    errors = sorted(abs(one.error or 0.0) for one in told)
+    middle = (errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2
+    held = sum(bool(one.inside) for one in told)
+    still_open = f"; {len(mine) - len(told)} open" if len(mine) > len(told) else ""
+    return (
+        f"{law}: {held} of {len(told)} inside their {told[0].forecast.level:.0%} interval, error {middle:.1%} at the "
+        f"median and {errors[-1]:.1%} at most{still_open}."
+    )
 
 
 def _budget(fit: Fit, best: Allocation | None) -> Headline:

@@ -32,9 +32,10 @@
 
   // Where somebody has zoomed, new data must not move the view: plotly gives up a zoom when the range that it is told
   // changes, and ranges follow the data here.
+  const idOf = (id) => JSON.stringify(id, Object.keys(id).sort());
   const told = new Map(); // by graph: its view, and the ranges that it was told last
   const zoomed = (id, figure) => {
-    const name = JSON.stringify(id, Object.keys(id).sort());
+    const name = idOf(id);
     const graph = document.getElementById(name)?.querySelector(".js-plotly-plot");
     const before = told.get(name);
     const view = figure.layout.uirevision;
@@ -73,9 +74,9 @@
         const none = window.dash_clientside.no_update;
         if (!drawn || !look) return [none, none, none];
         if (drawn.why) return [{ data: [], layout: {} }, { display: "none" }, drawn.why];
-        const width = look.narrow ? 0 : Infinity;
-        const id = window.dash_clientside.callback_context.outputs_list[0].id;
-        const shown = zoomed(id, window.isoflop.dressed(drawn.figure, look.dark, width));
+        const own = window.dash_clientside.callback_context.outputs_list[0].id;
+        const width = document.getElementById(idOf(own))?.clientWidth || (look.narrow ? 340 : 600);
+        const shown = zoomed(own, window.isoflop.dressed(drawn.figure, look.dark, width));
         return [shown, { height: `${shown.layout.height}px` }, ""];
       },
 

@@ -17,31 +17,31 @@
     return copy;
   };
 
-  // Room for the legend above the plot, reckoned here: plotly's own margins run in circles where little is left.
-  const above = (data, layout, room) => {
-    const names = data.filter((one) => one.name && one.showlegend !== false).map((one) => one.name.replace(/<[^>]*>/g, ""));
-    if (!names.length || layout.showlegend === false || !layout.legend) return {};
-    let rows = 1;
-    let used = 0;
-    for (const name of names) {
-      const wide = 50 + 6.1 * name.length;
+  // Room for the legend above the plot, reckoned here: plotly's own margins run in circles where it takes several rows.
+  const above = (data, layout, size, room) => {
+    const named = data.filter((one) => one.name && one.showlegend !== false).map((one) => one.name);
+    if (!named.length || layout.showlegend === false || !layout.legend) return layout;
+    let [rows, used] = [1, 0];
+    for (const name of named) {
+      const wide = 46 + 0.58 * size * name.replace(/<[^>]*>/g, "").length;
       if (used && used + wide > room) [rows, used] = [rows + 1, 0];
       used += wide;
     }
+    const tall = named.some((name) => name.includes("<sup")) ? 29 : size + 10;
+    const top = 14 + tall * rows;
     const legend = { ...layout.legend, xref: "container", yref: "container", x: 0.02, y: 1, yanchor: "top" };
-    return { legend: { ...legend, font: { ...layout.legend.font, size: 10.5 } }, top: 14 + 28 * rows };
+    return {
+      ...layout,
+      legend: { ...legend, font: { ...layout.legend.font, size } },
+      margin: { ...layout.margin, t: top },
+      height: layout.height + Math.max(0, top - 60), // a few rows more must not eat the plot
+    };
   };
 
   // Smaller letters and margins, and no more ticks than there is room for.
-  const narrowed = (data, layout) => {
+  const narrowed = (layout) => {
     const small = { ...layout, font: { ...layout.font, size: 11 } };
     small.margin = { ...layout.margin, l: Math.min(layout.margin?.l ?? 50, 50), r: Math.min(layout.margin?.r ?? 10, 10) };
-    const { legend, top } = above(data, layout, Math.min(window.innerWidth, NARROW) - 60);
-    if (legend) {
-      small.legend = legend;
-      small.margin.t = top;
-      small.height = layout.height + Math.max(0, top - 60);
-    }
     for (const key of Object.keys(layout)) {
       if (/^[xy]axis\d*$/.test(key)) small[key] = { ...layout[key], title: { ...layout[key].title, font: { size: 11 } } };
       if (/^xaxis\d*$/.test(key)) small[key].nticks = 5;
@@ -54,7 +54,9 @@
 
   const dressed = (figure, dark, width) => {
     const map = window.isoflop.dark;
-    const layout = width < NARROW ? narrowed(figure.data, figure.layout) : figure.layout;
+    const narrow = width < NARROW;
+    const fitting = narrow ? narrowed(figure.layout) : figure.layout;
+    const layout = above(figure.data, fitting, narrow ? 10.5 : 12, width - 30);
     return dark ? recoloured({ data: figure.data, layout }, map) : { data: figure.data, layout };
   };
 

@@ -59,7 +59,7 @@ def envelope_of_runs(points: Points, found: Envelope | None) -> go.Figure:
             y=found.loss[at],
             mode="markers",
             marker={"symbol": "circle-open", "size": 15, "color": INK, "line": {"width": 1.5}},
-            name="beats a larger and a smaller N",
+            name="bracketed",
             hovertext=[
                 f"N {si(n)} at {flops:.3g} FLOPs" for n, flops in zip(found.n_params[at], found.flops[at], strict=True)
             ],
