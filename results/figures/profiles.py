@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
-from fitting.profile import Profile
 
+from fitting.profile import Profile
 from results.figures.style import BLUE, MUTED, VERMILLION, axis, figure
 
 ACROSS = 2  # strips in a row
