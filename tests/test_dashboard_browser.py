@@ -172,21 +172,23 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("tab", FIGURES)
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (400, "dark")])
-def test_a_tab_draws_all_its_figures_at_both_widths_and_themes(browser, address: str, tab: str, width: int, theme: str):
-    visitor = Visitor(browser, address, viewport={"width": width, "height": 900}, color_scheme=theme)
-    visitor.open(tab)
-    for name in FIGURES[tab]:
-        visitor.drawn(name)
-    page = visitor.page
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    inside = "[...document.querySelectorAll('.js-plotly-plot')].every(d => d.scrollWidth <= d.clientWidth + 1)"
-    assert page.evaluate(inside)
-    ground = page.evaluate("getComputedStyle(document.querySelector('.js-plotly-plot .main-svg')).backgroundColor")
-    assert ground == ("rgb(27, 34, 43)" if theme == "dark" else "rgb(255, 255, 255)")
-    assert page.evaluate("[...document.querySelectorAll('.why')].every(d => d.textContent === '')") or tab == "sweep"
+def test_a_tab_draws_all_its_figures_in_both_themes_at_both_widths(visit: Visitor, tab: str):
+    page = visit.page
+    ground = "() => getComputedStyle(document.querySelector('.js-plotly-plot .main-svg')).backgroundColor"
+    for width, theme, paper in ((1280, "light", "rgb(255, 255, 255)"), (400, "dark", "rgb(27, 34, 43)")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=theme)
+        if width == 1280:
+            visit.open(tab)
+        for name in FIGURES[tab]:
+            visit.drawn(name)
+        visit.wait(f"() => ({ground})() === '{paper}'")
+        visit.wait("() => document.documentElement.scrollWidth <= window.innerWidth")
+        visit.wait(
+            "() => [...document.querySelectorAll('.js-plotly-plot')].every(d => d.scrollWidth <= d.clientWidth + 1)"
+        )
+    assert tab == "sweep" or page.evaluate("() => [...document.querySelectorAll('.why')].every(d => !d.textContent)")
     assert page.locator("[data-title=Share], [data-title*='Share chart']").count() == 0
-    visitor.finish()
 
 
 def test_a_click_on_a_mark_shows_the_run_and_its_command(visit: Visitor):

@@ -20,12 +20,18 @@
     return { dark: dark(), narrow: narrow.matches, theme };
   };
 
-  // A change of the system's theme, or of the width, is a click without a turn.
-  let turning = true;
-  const again = () => {
-    turning = false;
-    document.getElementById("theme")?.click();
-  };
+  // Somebody's click turns the theme here, before Dash hears of it: two clicks in a row are one call of a callback there.
+  document.addEventListener(
+    "click",
+    (event) => {
+      if (event.target.id !== "theme" || !event.isTrusted) return;
+      theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+      localStorage.setItem("isoflop-theme", theme);
+    },
+    true,
+  );
+  // A change of the system's theme, or of the width, is a click of nobody.
+  const again = () => document.getElementById("theme")?.click();
   system.addEventListener("change", again);
   narrow.addEventListener("change", again);
   apply();
@@ -61,14 +67,7 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     isoflop: {
-      look: (clicks) => {
-        if (clicks && turning) {
-          theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-          localStorage.setItem("isoflop-theme", theme);
-        }
-        turning = true;
-        return apply();
-      },
+      look: () => apply(),
 
       dress: (drawn, look) => {
         const none = window.dash_clientside.no_update;
