@@ -16,6 +16,7 @@ from results.figures.calibration import calibration
 from results.figures.cloud import bootstrap_cloud
 from results.figures.compression import bits_against_compute, ratios_against_compute
 from results.figures.compute import frontier, isoflop_slices
+from results.figures.context import context_against_compute
 from results.figures.drift import constants_drift
 from results.figures.fit_quality import predicted_against_measured, residuals_against
 from results.figures.forecast import forecasts_against_truth
@@ -76,6 +77,13 @@ def add_figures(page: Page, view: View) -> None:
             "should fall steadily and larger models should end lower."
         )
         page.figure_row((loss_curves(view.records, view.curves), reading))
+    if view.context:
+        page.heading("Use of context")
+        reading = (
+            "How much lower the loss is far into a window than near its beginning. Where it begins to rise, runs "
+            "learn to copy from the text before, and their loss falls faster than a law of smaller runs can tell."
+        )
+        page.figure_row((context_against_compute(view.context), reading))
     if fit is not None:
         page.heading("How well the law fits")
         reading = "Points on the dashed line are predicted exactly; a star is a sealed forecast, which was not fitted."

@@ -9,6 +9,7 @@ import numpy as np
 
 from fitting.errors import InputError
 from fitting.fit import Fit
+from results.context import ContextUse, context_use
 from results.outcome import Outcome
 from results.points import fit_records, shortfall
 from results.record import RunRecord
@@ -30,6 +31,7 @@ class View:
     outcomes: tuple[Outcome, ...]
     damaged: tuple[Damaged, ...]
     unknown: tuple[str, ...] = ()  # run_ids that were asked for and are not there
+    context: tuple[ContextUse, ...] = ()  # of the runs that were evaluated by position
 
     @property
     def grid(self) -> tuple[RunRecord, ...]:
@@ -63,6 +65,7 @@ def read_view(store: Store, run_ids: Sequence[str] | None = None) -> View:
         outcomes=tuple(Outcome(forecast, by_id.get(forecast.run_id)) for forecast in forecasts),
         damaged=(*damaged, *damaged_forecasts),
         unknown=unknown,
+        context=tuple(context_use(records, store.all_measurements())),
     )
 
 

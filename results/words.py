@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fitting.allocate import Allocation
 from fitting.fit import Fit, FitStatus
 from fitting.show import held_out_sentence, si
+from results.context import no_context_used
 from results.listing import shown_status
 from results.outcome import Outcome
 from results.record import RunStatus
@@ -119,6 +120,8 @@ def _forecasts(view: View) -> list[Headline]:
     sentences = tuple(outcome.sentence for outcome in view.outcomes)
     if len(sentences) > MOST_SENTENCES:
         sentences = tuple(_of_law(law, view.outcomes) for law in _laws(view.outcomes))
+    if (warning := no_context_used(view.context)) is not None:
+        sentences = (*sentences, f"{warning[0].upper()}{warning[1:]}.")
     return [Headline("Forecast against truth", answer, sentences, tone)]
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fitting.cache import use_compile_cache
 from fitting.errors import InputError
+from results.context import context_use, no_context_used
 from results.planned import write_plan
 from results.points import fit_records
 from results.record import CHECK, FIT, SETTLED, TARGET, RunRecord, RunStatus
@@ -174,6 +175,8 @@ def _seal(
     for sentence in sealed.left_out:
         console.print(sentence, highlight=False, markup=False)
     print_sealed(console, sealed.forecasts)
+    if sealed.forecasts and (warning := no_context_used(context_use(grid, store.all_measurements()))) is not None:
+        console.print(f"forecasts may be too high: {warning}", highlight=False, markup=False)
 
 
 def _report(

@@ -138,4 +138,15 @@ def source_rows(record: RunRecord) -> list[Measurement]:
     return [
         Measurement(record.steps, record.d_tokens, 1, "domain", name, "bpb", (record.bpb or 1.0) * share, 0.01, 1000)
         for name, share in SOURCES.items()
+    ] + position_rows(record)
+
+
+def position_rows(record: RunRecord) -> list[Measurement]:
+    """Losses by position of a run that uses its context the more, the more compute it had; each twice as long."""
+    loss = record.loss or 3.0
+    gain = 0.02 * float(np.log10(record.flops / 1e10))
+    starts = {1: 1.4, 2: 1.25, 4: 1.1, 8: 1.0, 16: 1 - gain / 2, 32: 1 - gain, 64: 1 - gain}
+    return [
+        Measurement(record.steps, record.d_tokens, 1, "position", f"{start}", "loss", loss * share, 0.01, 100 * start)
+        for start, share in starts.items()
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from sample_store import HOSTILE, curve_rows, sample_forecasts, sample_plan, sample_records
+from sample_store import HOSTILE, curve_rows, position_rows, sample_forecasts, sample_plan, sample_records
 from test_figures import a_record
 
 from fitting.allocate import allocate
@@ -21,9 +21,11 @@ from fitting.errors import InputError
 from fitting.fit import Fit, fit_law
 from fitting.profile import profile
 from results.compression import coded, source_bits
+from results.context import context_use
 from results.figures.calibration import calibration
 from results.figures.cloud import bootstrap_cloud
 from results.figures.compression import bits_against_compute, ratios_against_compute, sources_against_compute
+from results.figures.context import context_against_compute
 from results.figures.drift import constants_drift
 from results.figures.envelope import envelope_of_runs
 from results.figures.forecast import forecasts_against_truth
@@ -96,6 +98,7 @@ def everything(fit: Fit, other: Fit, outcomes: list[Outcome]) -> dict[str, go.Fi
         "bits": bits_against_compute(coded(records)),
         "ratios": ratios_against_compute(coded(records)),
         "sources": sources_against_compute(records, sources),
+        "context": context_against_compute(context_use(records, {r.run_id: position_rows(r) for r in records})),
     }
 
 

@@ -10,15 +10,17 @@ import plotly.graph_objects as go
 from dash.development.base_component import Component
 
 from fitting.backtest import interval_score
+from results.context import ContextUse, context_use, no_context_used
 from results.dashboard.controls import Choice, Control, Option, Values
 from results.dashboard.moment import Live, Moment
 from results.dashboard.parts import cards, empty, heading, table
 from results.dashboard.tab import Panel, Tab, Words
 from results.figures.calibration import calibration
+from results.figures.context import context_against_compute
 from results.figures.forecast import forecasts_against_truth
 from results.figures.forecast_errors import forecast_errors
 from results.outcome import Outcome
-from results.words import BAD, GOOD, PLAIN
+from results.words import BAD, CAUTION, GOOD, PLAIN
 
 NAME = "forecasts"
 EVERY = ""
@@ -67,6 +69,8 @@ def _state(live: Live, moment: Moment, values: Values) -> list[Component]:
             PLAIN,
         ),
     ]
+    if (warning := no_context_used(_uses(live, moment))) is not None:
+        made.append(("Use of context", "none yet", [f"{warning[0].upper()}{warning[1:]}."], CAUTION))
     return [cards(made), *_scores(moment), *_ledger(shown)]
 
 
@@ -172,6 +176,17 @@ def _calibration(live: Live, moment: Moment, values: Values) -> go.Figure | str:
     return calibration(told) if told else "No sealed run has ended."
 
 
+def _uses(live: Live, moment: Moment) -> list[ContextUse]:
+    return live.once(("context", moment.version), lambda: context_use(moment.records, live.store.all_measurements()))
+
+
+def _context(live: Live, moment: Moment, values: Values) -> go.Figure | str:
+    uses = _uses(live, moment)
+    return (
+        context_against_compute(uses) if uses else "No run was evaluated by position, or windows end before it tells."
+    )
+
+
 FORECASTS = Tab(
     name=NAME,
     title="Forecasts",
@@ -205,6 +220,16 @@ FORECASTS = Tab(
             460,
             full=True,
             zoom=("law",),
+        ),
+        Panel(
+            "context",
+            "Use of context",
+            "How much lower the loss is far into a window than near its beginning. Where it begins to rise, the loss "
+            "falls faster than a law of smaller runs can tell.",
+            _context,
+            (),
+            400,
+            full=True,
         ),
     ),
 )
