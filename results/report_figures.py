@@ -26,11 +26,11 @@ from results.figures.profiles import profile_likelihoods
 from results.figures.surface import loss_surface
 from results.outcome import Outcome
 from results.page import Page
+from results.scores import laws_of, told_of
 from results.view import View, dearest_6nd
 
 NAMED_BUDGETS = (10.0, 100.0)  # times the dearest fitted run
 GRID_BUDGETS = 61
-AVERAGE = "auto"  # the law's name of a forecast by the average of laws
 MOST_FORECASTS = 24  # drawn; the table of a ledger is the dashboard's
 FEWEST_TO_SUM_UP = 4  # forecasts that were told
 FEWEST_TO_CUT = 12  # points; fewer leave no cuts worth drawing
@@ -108,12 +108,9 @@ def _add_forecasts(page: Page, outcomes: Sequence[Outcome]) -> None:
         "The bar is the interval that was sealed, the dot the forecast, the star what the run reached: a good "
         "forecast has the star inside a short bar."
     )
-    laws = {outcome.forecast.law for outcome in outcomes}
-    shown = [
-        one for one in outcomes if len(laws) == 1 or one.forecast.law == (AVERAGE if AVERAGE in laws else min(laws))
-    ]
+    shown = [one for one in outcomes if one.forecast.law == laws_of(outcomes)[0]]
     page.figure_row((forecasts_against_truth(shown[-MOST_FORECASTS:]), reading))
-    told = [one for one in outcomes if one.truth is not None and one.sealed_before is not False]
+    told = told_of(outcomes)
     if len(told) >= FEWEST_TO_SUM_UP:
         span = "By how far each reached beyond the dearest run behind it; zero inside the bar: the interval held."
         often = "On the dashed line intervals hold as often as they say; below it they are over-confident."

@@ -13,6 +13,7 @@ from results.context import no_context_used
 from results.listing import shown_status
 from results.outcome import Outcome
 from results.record import RunStatus
+from results.scores import laws_of, told_of
 from results.view import View, dearest_6nd
 
 GOOD, CAUTION, BAD, PLAIN = (
@@ -107,7 +108,7 @@ def _forecasts(view: View) -> list[Headline]:
         what = "A target was not forecast before it was trained" if view.targets else "No run was held out as a target"
         said = f"{what}: nothing here shows that the law predicts beyond its own runs."
         return [Headline("Forecast against truth", "no forecast", (said,), CAUTION)]
-    told = [outcome for outcome in view.outcomes if outcome.inside is not None and outcome.sealed_before is not False]
+    told = told_of(view.outcomes)
     held = sum(bool(outcome.inside) for outcome in told)
     if len(view.outcomes) == 1:
         only = view.outcomes[0]
@@ -119,21 +120,16 @@ def _forecasts(view: View) -> list[Headline]:
         tone = CAUTION if tone != BAD else BAD
     sentences = tuple(outcome.sentence for outcome in view.outcomes)
     if len(sentences) > MOST_SENTENCES:
-        sentences = tuple(_of_law(law, view.outcomes) for law in _laws(view.outcomes))
+        sentences = tuple(_of_law(law, view.outcomes) for law in laws_of(view.outcomes))
     if (warning := no_context_used(view.context)) is not None:
         sentences = (*sentences, f"{warning[0].upper()}{warning[1:]}.")
     return [Headline("Forecast against truth", answer, sentences, tone)]
 
 
-def _laws(outcomes: Sequence[Outcome]) -> list[str]:
-    """The average first."""
-    return sorted({outcome.forecast.law for outcome in outcomes}, key=lambda law: (law != "auto", law))
-
-
 def _of_law(law: str, outcomes: Sequence[Outcome]) -> str:
     """One sentence on all that a law foretold; a forecast that was sealed too late counts for nothing."""
     mine = [one for one in outcomes if one.forecast.law == law and one.sealed_before is not False]
-    told = [one for one in mine if one.error is not None]
+    told = told_of(mine)
     if not told:
         return f"{law}: none of {_count(len(mine), 'forecast')} is told yet."
     errors = sorted(abs(one.error or 0.0) for one in told)

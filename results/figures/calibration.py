@@ -9,6 +9,7 @@ from scipy.stats import beta
 
 from results.figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILLION, axis, figure, safe
 from results.outcome import Outcome
+from results.scores import laws_of, told_of
 
 COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
@@ -20,7 +21,7 @@ def calibration(outcomes: Sequence[Outcome]) -> go.Figure:
     observed share (Brown, Cai and DasGupta 2001), as if forecasts missed independently, which those of one law do not.
     """
     drawn = figure("Calibration", height=400)
-    told = [outcome for outcome in outcomes if outcome.inside is not None and outcome.sealed_before is not False]
+    told = told_of(outcomes)
     drawn.add_scatter(
         x=[0, 100],
         y=[0, 100],
@@ -29,7 +30,7 @@ def calibration(outcomes: Sequence[Outcome]) -> go.Figure:
         name="as often as it says",
         hoverinfo="skip",
     )
-    laws = sorted({outcome.forecast.law for outcome in told}, key=lambda law: (law != "auto", law))
+    laws = laws_of(told)
     for place, law in enumerate(laws):
         x, y, low, high, says = [], [], [], [], []
         mine = [outcome for outcome in told if outcome.forecast.law == law]

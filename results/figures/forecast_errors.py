@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from results.figures.calibration import COLORS, SYMBOLS
 from results.figures.style import MUTED, axis, figure, log_axis, safe
 from results.outcome import Outcome
+from results.scores import laws_of, told_of
 
 APART = 0.018  # decades between the laws of one forecast
 MOST_ERROR = 60.0  # percent; a law that ran off would press the others flat
@@ -18,8 +19,8 @@ MOST_ERROR = 60.0  # percent; a law that ran off would press the others flat
 def forecast_errors(outcomes: Sequence[Outcome]) -> go.Figure:
     """Up: truth / forecast - 1 in percent. A bar that crosses zero held; without a truth there is no point."""
     drawn = figure("Error against span", height=420)
-    told = [outcome for outcome in outcomes if outcome.truth is not None and outcome.sealed_before is not False]
-    laws = sorted({outcome.forecast.law for outcome in told}, key=lambda law: (law != "auto", law))
+    told = told_of(outcomes)
+    laws = laws_of(told)
     spans = [outcome.forecast.span for outcome in told]
     edges: list[float] = []
     for place, law in enumerate(laws):

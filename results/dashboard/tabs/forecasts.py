@@ -9,7 +9,6 @@ import numpy as np
 import plotly.graph_objects as go
 from dash.development.base_component import Component
 
-from fitting.backtest import interval_score
 from results.context import ContextUse, context_use, no_context_used
 from results.dashboard.controls import Choice, Control, Option, Values
 from results.dashboard.moment import Live, Moment
@@ -20,6 +19,7 @@ from results.figures.context import context_against_compute
 from results.figures.forecast import forecasts_against_truth
 from results.figures.forecast_errors import forecast_errors
 from results.outcome import Outcome
+from results.scores import law_scores, laws_of, told_of
 from results.words import BAD, CAUTION, GOOD, PLAIN
 
 NAME = "forecasts"
@@ -29,13 +29,9 @@ MOST_LISTED = 500
 
 
 def controls(live: Live, moment: Moment) -> list[Control]:
-    laws = _laws(moment.outcomes)
-    first = "auto" if "auto" in laws else (laws[0] if laws else EVERY)
+    laws = laws_of(moment.outcomes)
+    first = laws[0] if laws else EVERY
     return [Choice("law", "forecasts of", [Option(EVERY, "all laws"), *(Option(one, one[:40]) for one in laws)], first)]
-
-
-def _laws(outcomes: Sequence[Outcome]) -> list[str]:
-    return sorted({outcome.forecast.law for outcome in outcomes}, key=lambda law: (law != "auto", law))
 
 
 def _shown(moment: Moment, values: Values) -> list[Outcome]:
@@ -49,7 +45,7 @@ def _state(live: Live, moment: Moment, values: Values) -> list[Component]:
         )
         return [empty("No forecast is sealed", said)]
     shown = _shown(moment, values)
-    told = [one for one in shown if one.inside is not None and one.sealed_before is not False]
+    told = told_of(shown)
     late = sum(one.sealed_before is False for one in shown)
     held = sum(bool(one.inside) for one in told)
     errors = [abs(one.error) for one in told if one.error is not None]
@@ -76,31 +72,19 @@ def _state(live: Live, moment: Moment, values: Values) -> list[Component]:
 
 def _scores(moment: Moment) -> list[Component]:
     """One row a law."""
-    rows = []
-    for law in _laws(moment.outcomes):
-        told = [
-            one
-            for one in moment.outcomes
-            if one.forecast.law == law and one.truth is not None and one.sealed_before is not False
-        ]
-        if not told:
-            continue
-        errors = [abs(one.error or 0.0) for one in told]
-        halves = [one.inside50 for one in told if one.inside50 is not None]
-        widths = [(one.forecast.high - one.forecast.low) / 2 / one.forecast.loss for one in told]
-        sealed = np.asarray([(one.forecast.low, one.forecast.high, one.truth) for one in told], float)
-        rows.append(
-            (
-                law,
-                f"{len(told)}",
-                f"{np.median(errors):.2%}",
-                f"{max(errors):.2%}",
-                f"{sum(map(bool, halves))} of {len(halves)}",
-                f"{sum(bool(one.inside) for one in told)} of {len(told)}",
-                f"{np.median(widths):.2%}",
-                f"{np.mean(interval_score(*sealed.T)):.4f}",
-            )
+    rows = [
+        (
+            one.law,
+            f"{one.told}",
+            f"{one.median_error:.2%}",
+            f"{one.largest_error:.2%}",
+            f"{one.inside50} of {one.told50}",
+            f"{one.inside90} of {one.told}",
+            f"{one.half_width90:.2%}",
+            f"{one.interval_score90:.4f}",
         )
+        for one in law_scores(moment.outcomes)
+    ]
     if not rows:
         return []
     headers = (
@@ -172,7 +156,7 @@ def _errors(live: Live, moment: Moment, values: Values) -> go.Figure | str:
 
 
 def _calibration(live: Live, moment: Moment, values: Values) -> go.Figure | str:
-    told = [one for one in moment.outcomes if one.inside is not None and one.sealed_before is not False]
+    told = told_of(moment.outcomes)
     return calibration(told) if told else "No sealed run has ended."
 
 
