@@ -7,10 +7,9 @@ is too high, or too low, on the other: see docs/results.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from results.measurement import Measurement
 from results.record import CHECK, TARGET, RunRecord
@@ -45,12 +44,11 @@ def context_use(records: Sequence[RunRecord], measured: Mapping[str, Sequence[Me
         near, far = by_start.get(NEAR), [row for start, row in by_start.items() if start >= FAR]
         if near is None or not far or not near.value > 0:
             continue
-        counts = np.asarray([row.count for row in far], float)
-        share = counts / counts.sum()
-        loss = float(share @ [row.value for row in far])
+        tokens = sum(row.count for row in far)
+        loss = sum(row.count * row.value for row in far) / tokens
         # Buckets of one window vary together, so that a difference varies less than this.
-        errors = [near.standard_error or 0.0, float(share @ [row.standard_error or 0.0 for row in far])]
-        found.append(ContextUse(record, near.value, loss, float(np.hypot(*errors)) / near.value))
+        error = sum(row.count * (row.standard_error or 0.0) for row in far) / tokens
+        found.append(ContextUse(record, near.value, loss, math.hypot(near.standard_error or 0.0, error) / near.value))
     return found
 
 
@@ -60,6 +58,6 @@ def no_context_used(uses: Sequence[ContextUse]) -> str | None:
     if not fitted or max(fitted) >= USED:
         return None
     return (
-        f"no fitted run uses its context: text before the last {NEAR} to {2 * NEAR - 1} tokens takes at most "
-        f"{max(max(fitted), 0.0):.1%} off a loss. Once larger runs do, their loss falls faster than these runs can tell"
+        f"no fitted run uses its context yet: text before the last {NEAR} to {2 * NEAR - 1} tokens takes at most "
+        f"{max(max(fitted), 0.0):.1%} off a loss. Where larger runs learn to, their loss falls below such forecasts"
     )

@@ -24,6 +24,7 @@ GOOD, CAUTION, BAD, PLAIN = (
 )  # tones; the page gives each a colour and the words say it
 
 
+MOST_LEFT_OUT = 2  # named in the headline
 MOST_SENTENCES = 6  # on forecasts, one each; of more, one for each law
 
 
@@ -89,7 +90,9 @@ def _law(view: View) -> Headline:
     tone = {FitStatus.CONVERGED: GOOD, FitStatus.NOT_CONVERGED: BAD, FitStatus.NOT_IDENTIFIED: BAD}
     c = fit.constants
     written = ", ".join(f"{name} = {short(value)}" for name, value in c.items())
-    left = f" {len(fit.points.excluded)} left out, each with its reason below." if fit.points.excluded else ""
+    left = f" Left out: {'; '.join(fit.points.excluded[:MOST_LEFT_OUT])}." if fit.points.excluded else ""
+    if len(fit.points.excluded) > MOST_LEFT_OUT:
+        left = f" {len(fit.points.excluded)} runs left out, each with its reason below."
     return Headline(
         "Scaling law",
         fit.status.value,

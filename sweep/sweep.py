@@ -176,7 +176,7 @@ def _seal(
         console.print(sentence, highlight=False, markup=False)
     print_sealed(console, sealed.forecasts)
     if sealed.forecasts and (warning := no_context_used(context_use(grid, store.all_measurements()))) is not None:
-        console.print(f"forecasts may be too high: {warning}", highlight=False, markup=False)
+        console.print(f"beware: {warning}", highlight=False, markup=False)
 
 
 def _report(
