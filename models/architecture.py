@@ -10,7 +10,7 @@ from models.errors import ArchitectureError
 if TYPE_CHECKING:
     import jax
 
-    from models.decoder import Decoder
+    from models.module import Decoder
 
 MLPS = ("squared_relu", "gelu", "swiglu")
 GATED = ("swiglu",)
@@ -125,6 +125,6 @@ class Architecture:
 
     def build(self, key: jax.Array) -> Decoder:
         """The initialised module."""
-        from models.decoder import Decoder
+        from models.module import Decoder
 
         return Decoder(self, key)

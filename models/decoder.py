@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from models.architecture import Architecture
 from models.attention import attend
 from models.linear import widen
 from models.mlp import dense, mixture
 from models.normalise import normalise, rotary_angles
-from models.parametrisation import branch_multiplier, logit_multiplier, tensors
+from models.parametrisation import branch_multiplier, tensors
 
 # Dimensions in names: B batch, T positions, D width, N blocks, H heads, K head width, F MLP width, V vocabulary.
 UNROLL_UP_TO = 8  # blocks; above, the loop over blocks is compiled once
@@ -27,21 +26,6 @@ class Hidden(NamedTuple):
 
     hidden_BxTxD: jax.Array  # normalised
     balance: jax.Array  # load-balancing loss of the experts, mean over blocks; 0 where dense
-
-
-class Decoder(nnx.Module):
-    """One nnx.Param a tensor of models.parametrisation.tensors."""
-
-    def __init__(self, architecture: Architecture, key: jax.Array):
-        self.architecture = architecture
-        for name, values in initial_parameters(architecture, key).items():
-            setattr(self, name, nnx.Param(values))
-
-    def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
-        """Logits (B, T, V) in float32; position t sees tokens 0..t only."""
-        params = {name: getattr(self, name)[...] for name in tensors(self.architecture)}
-        x_BxTxD = hidden(self.architecture, params, tokens_BxT).hidden_BxTxD
-        return x_BxTxD @ head(params).T * logit_multiplier(self.architecture)
 
 
 def initial_parameters(architecture: Architecture, key: jax.Array) -> dict[str, jax.Array]:
