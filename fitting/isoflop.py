@@ -16,10 +16,9 @@ from scipy.interpolate import Akima1DInterpolator
 from fitting.allocate import Range
 from fitting.errors import InputError
 from fitting.fit import SEED
-from fitting.points import Points, check_column
+from fitting.points import LARGEST_FLOPS, Points, check_column
 from fitting.predict import LEVEL
 
-LARGEST_FLOPS = 1e35
 TOLERANCE = 0.1  # relative; runs of one budget differ at most so much in compute (Porian et al. 2024)
 RESAMPLES = 1000  # Porian et al. 2024
 FEWEST_POINTS = 4  # three leave no degree of freedom, and hardly a resample with a minimum

@@ -13,6 +13,8 @@ from fitting.errors import InputError
 # Above 1e25 a column is surely not parameters or tokens but FLOPs or an accident (largest public run: D = 4e13).
 LARGEST_COUNT = 1e25
 LARGEST_LOSS = 1e3  # nats per token; ln(vocabulary) is below 13 for any real one
+LARGEST_FLOPS = 1e35
+SMALLEST = 1e-12  # of any column, whatever its unit; below, products such as 6ND lose their digits
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,11 @@ class Points:
     flops_definition: str
     excluded: tuple[str, ...] = ()  # one sentence for each group of rows left out
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)  # further inputs that a law asked for, by column
+    replicate: np.ndarray | None = None  # integers; rows with one number differ in their seed alone. None: not known
 
     def __post_init__(self) -> None:
-        for name, limit in (("n_params", LARGEST_COUNT), ("d_tokens", LARGEST_COUNT), ("loss", LARGEST_LOSS)):
+        counts = (("n_params", LARGEST_COUNT), ("d_tokens", LARGEST_COUNT))
+        for name, limit in (*counts, ("loss", LARGEST_LOSS), ("flops", LARGEST_FLOPS)):
             check_column(name, getattr(self, name), limit, self.source)
 
     def __len__(self) -> int:
@@ -66,15 +70,16 @@ class Points:
             flops_definition=self.flops_definition,
             excluded=self.excluded,
             extra={name: values[index] for name, values in self.extra.items()},
+            replicate=None if self.replicate is None else self.replicate[index],
         )
 
 
 def check_column(name: str, values: np.ndarray, limit: float, source: str) -> None:
-    """Raises InputError unless all values are finite, above 0 and at most `limit`; names the first bad row."""
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0) & (values <= limit)))
+    """Raises InputError unless all values are finite, from SMALLEST to `limit`; names the first bad row."""
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= SMALLEST) & (values <= limit)))
     if bad.size:
         row = int(bad[0])
         raise InputError(
             f"{source}: column {name!r} holds {float(values[row])!r} in data row {row + 1} ({bad.size} bad rows); "
-            f"allowed is 0 < {name} <= {limit:g}. Correct it or leave the rows out with --where"
+            f"allowed is {SMALLEST:g} <= {name} <= {limit:g}. Correct it or leave the rows out with --where"
         )

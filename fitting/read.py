@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-import glob as globbing
-import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitting.errors import InputError
-from fitting.footer import row_in_footer
-from fitting.points import Points
-from fitting.read_store import RUN_ID, store_table
+from fitting.points import LARGEST_COUNT, LARGEST_FLOPS, Points, check_column
+from fitting.replicates import RECIPE, SEED, SPEC, replicates
+from fitting.table import Table, numbers, read_table, require
+from fitting.where import names_in, rows_where
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-SMALL = 1_000_000  # bytes; read at once and by one thread, as the file of one run is
 STANDARD_INPUTS = ("n_params", "d_tokens", "flops")  # Points has them whatever the law
+FLOPS, STATUS, ROLE = "flops", "status", "role"
+DONE, CHECK = "done", "check"  # of a store: a finished run; one that checks the recipe and was trained another way
 
 
 @dataclass(frozen=True)
@@ -42,12 +36,24 @@ def read_points(
     inputs: Sequence[str] = (),
 ) -> Points:
     """Reads, filters and validates; `inputs` are those of the law. Raises InputError with file, column and row."""
-    source = ", ".join(paths)
     needed = {columns.n_params, columns.d_tokens, columns.loss, *inputs, *names_in(where)}
     needed |= {name for name in (columns.flops, columns.cluster) if name}
-    table = read_table(paths, needed | {"flops", "status", "role"})
+    wanted = needed | {FLOPS, STATUS, ROLE, SEED, SPEC}
+    table = read_table(paths, wanted)
+    if SEED in table and SPEC not in table:  # no store of ours
+        table = read_table(paths, wanted | {*RECIPE})
     if not needed <= table.keys():
         table = read_table(paths)  # the refusal says which columns there are
+    source = ", ".join(paths)
+    kept, excluded = runs_of_a_law(table, where, source, columns.loss == "loss")
+    return points_of(kept, columns, source, inputs, excluded)
+
+
+def runs_of_a_law(table: Table, where: str | None, source: str, finished: bool = True) -> tuple[Table, list[str]]:
+    """The rows that may enter a law, and one sentence for each group of the others.
+
+    Of a store these are finished runs (unless `finished` is False) that do not check the recipe.
+    """
     excluded: list[str] = []
     rows = len(next(iter(table.values()), []))
     if where is not None:
@@ -55,28 +61,33 @@ def read_points(
         table = {name: values[keep] for name, values in table.items()}
         if keep.sum() < rows:
             excluded.append(f"{rows - int(keep.sum())} of {rows} rows by --where {where!r}")
-    if "status" in table and columns.loss == "loss":
-        done = np.asarray([status == "done" for status in table["status"]])
+    if STATUS in table and finished:
+        done = np.asarray([status == DONE for status in table[STATUS]], dtype=bool)
         if not done.all():
-            statuses = sorted({str(status) for status in table["status"][~done]})
+            statuses = sorted({str(status) for status in table[STATUS][~done]})
             excluded.append(f"{int((~done).sum())} runs with status {', '.join(statuses)}")
             table = {name: values[done] for name, values in table.items()}
-    if "role" in table:  # of a store: runs that check the recipe were trained another way
-        kept = np.asarray([role != "check" for role in table["role"]], dtype=bool)
+    if ROLE in table:
+        kept = np.asarray([role != CHECK for role in table[ROLE]], dtype=bool)
         if not kept.all():
             count = int((~kept).sum())
             excluded.append(f"{count} run{'s' * (count > 1)} that check{'s' * (count == 1)} the recipe")
             table = {name: values[kept] for name, values in table.items()}
+    return table, excluded
+
+
+def points_of(
+    table: Table, columns: Columns, source: str, inputs: Sequence[str] = (), excluded: Sequence[str] = ()
+) -> Points:
+    """Validated points, one for each row of the table."""
     n_params, d_tokens, loss = (
-        _numbers(table, name, source) for name in (columns.n_params, columns.d_tokens, columns.loss)
+        numbers(table, name, source) for name in (columns.n_params, columns.d_tokens, columns.loss)
     )
     if not len(loss):
-        raise InputError(f"{source}: no rows to fit{' after ' + excluded[-1] if excluded else ''}; need one run a row")
-    flops_name = columns.flops or ("flops" if "flops" in table else None)
-    flops = _numbers(table, flops_name, source) if flops_name else 6.0 * n_params * d_tokens
-    if columns.cluster:
-        _require(table, columns.cluster, source)
-    cluster = table[columns.cluster] if columns.cluster else range(len(loss))
+        after = f" after {excluded[-1]}" if excluded else ""
+        raise InputError(f"{source}: no rows to fit{after}; need one run a row")
+    flops, flops_definition = _flops(table, columns, source)
+    cluster = require(table, columns.cluster, source) if columns.cluster else range(len(loss))
     return Points(
         n_params=n_params,
         d_tokens=d_tokens,
@@ -85,177 +96,54 @@ def read_points(
         cluster=tuple(str(label) for label in cluster),
         source=source,
         n_definition=columns.n_params,
-        flops_definition=flops_name or "6ND",
+        flops_definition=flops_definition,
         excluded=tuple(excluded),
-        extra={name: _numbers(table, name, source) for name in inputs if name not in STANDARD_INPUTS},
+        extra={name: numbers(table, name, source) for name in inputs if name not in STANDARD_INPUTS},
+        replicate=replicates(table, n_params, d_tokens),
     )
+
+
+def _flops(table: Table, columns: Columns, source: str) -> tuple[np.ndarray, str]:
+    """The column that was named, else that of the usual name where every row has a usable number there, else 6ND."""
+    n_params, d_tokens = (numbers(table, name, source) for name in (columns.n_params, columns.d_tokens))
+    check_column(columns.n_params, n_params, LARGEST_COUNT, source)
+    check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, source)
+    if columns.flops is not None:
+        return numbers(table, columns.flops, source), columns.flops
+    if FLOPS not in table:
+        return 6.0 * n_params * d_tokens, "6ND"
+    try:
+        flops = numbers(table, FLOPS, source)
+        check_column(FLOPS, flops, LARGEST_FLOPS, source)
+    except InputError:
+        return 6.0 * n_params * d_tokens, f"6ND, as column {FLOPS!r} has rows without a usable number"
+    return flops, FLOPS
 
 
 def read_targets(
     path: str, columns: Columns = Columns(), inputs: Sequence[str] = ()
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """N, D and further inputs of the runs to predict, row by row; a loss column is not needed and not read."""
-    from fitting.points import LARGEST_COUNT, check_column
-
     table = read_table([path])
-    n_params, d_tokens = (_numbers(table, name, path) for name in (columns.n_params, columns.d_tokens))
+    n_params, d_tokens = (numbers(table, name, path) for name in (columns.n_params, columns.d_tokens))
     if not len(n_params):
         raise InputError(f"{path}: no rows to predict; need one run a row")
     check_column(columns.n_params, n_params, LARGEST_COUNT, path)
     check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, path)
-    return n_params, d_tokens, {name: _numbers(table, name, path) for name in inputs if name not in STANDARD_INPUTS}
+    return n_params, d_tokens, {name: numbers(table, name, path) for name in inputs if name not in STANDARD_INPUTS}
 
 
 def read_design(
     paths: Sequence[str], columns: Columns = Columns(), where: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
-    """N, D and the clusters of planned or finished runs."""
-    from fitting.points import LARGEST_COUNT, check_column
-
-    table, source = read_table(paths), ", ".join(paths)
-    if where is not None:
-        keep = rows_where(table, where, source)
-        table = {name: values[keep] for name, values in table.items()}
-    n_params, d_tokens = (_numbers(table, name, source) for name in (columns.n_params, columns.d_tokens))
+    """N, D and the clusters of planned or finished runs, those that check the recipe left out."""
+    source = ", ".join(paths)
+    table, _ = runs_of_a_law(read_table(paths), where, source, finished=False)
+    n_params, d_tokens = (numbers(table, name, source) for name in (columns.n_params, columns.d_tokens))
     if not len(n_params):
         raise InputError(f"{source}: no runs; need one a row")
     check_column(columns.n_params, n_params, LARGEST_COUNT, source)
     check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, source)
     if columns.cluster is None:
         return n_params, d_tokens, None
-    _require(table, columns.cluster, source)
-    return n_params, d_tokens, tuple(str(label) for label in table[columns.cluster])
-
-
-def read_table(paths: Sequence[str], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """Columns of one file, several, a folder of a store or a glob. Raises InputError where one cannot be read.
-
-    `names`: of Parquet files only these columns, where they are there. A store has a file a run, and a column of a
-    file takes as long as all that the fit does with it.
-    """
-    import pyarrow as pa
-
-    tables = [table for path in paths for table in _tables(path, names)]
-    table = pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
-    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-
-
-def _tables(path: str, names: Collection[str] | None) -> Sequence[pa.Table]:
-    """At least one."""
-    if Path(path).is_dir():
-        stored = store_table(Path(path), lambda file: _read_file(file, names and {*names, RUN_ID}))
-        if stored is not None:
-            return [stored]
-        found = sorted(Path(path).glob("*.parquet"))
-    else:
-        found = [Path(match) for match in sorted(globbing.glob(path))]
-    if not found:
-        raise InputError(f"{path}: no such file; give a CSV or Parquet file, a folder of Parquet files, or a glob")
-    return [_read_file(file, names) for file in found]
-
-
-def _read_file(file: Path, wanted: Collection[str] | None) -> pa.Table:
-    """Raises InputError, and FileNotFoundError for a file that a store has moved meanwhile."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet as pq
-
-    try:
-        if file.suffix == ".parquet":
-            small = file.stat().st_size < SMALL
-            parquet = pq.ParquetFile(pa.BufferReader(file.read_bytes()) if small else file, pre_buffer=False)
-            schema = parquet.schema_arrow
-            names = [name for name in schema.names if wanted is None or name in wanted]
-            row = row_in_footer(parquet.metadata.metadata)
-            if row is not None:
-                return pa.Table.from_pylist([row], pa.schema([schema.field(name) for name in names]))
-            return parquet.read(names, use_threads=not small)
-        table = pyarrow.csv.read_csv(file)
-        names = table.column_names  # decodes the header, which may be damaged
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file}: not readable as CSV or Parquet ({first_line}); give a table with a header") from None
-    if len(set(names)) != len(names):
-        raise InputError(f"{file}: the header names a column twice: {', '.join(names)}; rename one")
-    return table
-
-
-def _require(table: dict[str, np.ndarray], name: str, source: str) -> None:
-    if name not in table:
-        raise InputError(
-            f"{source}: no column {name!r}; the file has {', '.join(sorted(table)) or 'none'}. "
-            f"Name the right one with --n-column, --d-column, --loss-column, --flops-column or --cluster-column"
-        )
-
-
-def _numbers(table: dict[str, np.ndarray], name: str, source: str) -> np.ndarray:
-    _require(table, name, source)
-    values = table[name]
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        for row, value in enumerate(values):
-            try:
-                float(value)
-            except (TypeError, ValueError):
-                raise InputError(
-                    f"{source}: column {name!r} holds {str(value)[:60]!r} in data row {row + 1}; allowed are numbers. "
-                    f"Correct it or leave the row out with --where"
-                ) from None
-        raise
-
-
-_COMPARE: dict[type[ast.cmpop], Callable] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-
-
-def names_in(expression: str | None) -> set[str]:
-    """The columns that a --where names; none where it cannot be read, which `rows_where` says."""
-    try:
-        tree = ast.parse(expression or "", mode="eval")
-    except SyntaxError:
-        return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-
-
-def rows_where(table: dict[str, np.ndarray], expression: str, source: str) -> np.ndarray:
-    """Mask of the rows for which e.g. "flops < 1e21 and excluded == 0" holds. Comparisons, and, or, not; no code."""
-
-    def value(node: ast.expr):
-        if isinstance(node, ast.Name):
-            if node.id not in table:
-                raise InputError(f"--where names {node.id!r}; {source} has {', '.join(sorted(table))}")
-            return table[node.id]
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -value(node.operand)
-        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str)):
-            return node.value
-        raise InputError(f"--where {expression!r}: {ast.unparse(node)!r} is not allowed; use column names and numbers")
-
-    def mask(node: ast.expr):
-        if isinstance(node, ast.BoolOp):
-            parts = [mask(part) for part in node.values]
-            return np.logical_and.reduce(parts) if isinstance(node.op, ast.And) else np.logical_or.reduce(parts)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            return ~mask(node.operand)
-        if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
-            terms = [value(term) for term in (node.left, *node.comparators)]
-            pairs = zip(node.ops, terms, terms[1:], strict=False)
-            return np.logical_and.reduce([_COMPARE[type(op)](left, right) for op, left, right in pairs])
-        raise InputError(f"--where {expression!r}: write comparisons joined by and/or/not, such as 'flops < 1e21'")
-
-    try:
-        tree = ast.parse(expression, mode="eval").body
-        keep = np.asarray(mask(tree), dtype=bool)
-    except (SyntaxError, TypeError) as error:
-        raise InputError(f"--where {expression!r} cannot be read ({error}); write e.g. 'flops < 1e21'") from None
-    rows = len(next(iter(table.values())))
-    return np.broadcast_to(keep, (rows,)) if keep.ndim == 0 else keep
+    return n_params, d_tokens, tuple(str(label) for label in require(table, columns.cluster, source))

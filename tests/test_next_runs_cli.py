@@ -116,8 +116,8 @@ def test_candidates_come_from_a_file_with_their_own_cost(points_file, tmp_path):
     [
         (["n_params", "tokens"], [[1e9, 1e10]], "no column 'd_tokens'"),
         (["n_params", "d_tokens"], [["big", 1e10]], "allowed are numbers"),
-        (["n_params", "d_tokens"], [[1e9, -1.0]], "allowed is 0 < d_tokens"),
-        (["n_params", "d_tokens", "flops"], [[1e9, 1e10, 0.0]], "allowed is 0 < flops"),
+        (["n_params", "d_tokens"], [[1e9, -1.0]], "allowed is 1e-12 <= d_tokens"),
+        (["n_params", "d_tokens", "flops"], [[1e9, 1e10, 0.0]], "allowed is 1e-12 <= flops"),
         (["n_params", "d_tokens"], [], "no rows"),
     ],
 )

@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from test_figures import a_record
 
-from fitting import read, read_store
+from fitting import read_store, table
 from fitting.errors import InputError
-from fitting.read import Columns, read_points, read_table
+from fitting.read import Columns, read_points
+from fitting.table import read_table
 from results.compact import compact
 from results.store import Store
 
@@ -43,7 +44,7 @@ def test_a_run_whose_own_file_is_newer_counts_once_with_what_that_says(store):
 
 
 def test_a_store_that_is_compacted_while_it_is_read_gives_every_run(store, monkeypatch):
-    expected, real, overtaken = read_points([store.name], COLUMNS), read._read_file, []
+    expected, real, overtaken = read_points([store.name], COLUMNS), table._read_file, []
 
     def overtaking(file, names):
         if not overtaken:
@@ -52,7 +53,7 @@ def test_a_store_that_is_compacted_while_it_is_read_gives_every_run(store, monke
         return real(file, names)
 
     monkeypatch.setattr(read_store, "THREADS", 1)
-    monkeypatch.setattr(read, "_read_file", overtaking)
+    monkeypatch.setattr(table, "_read_file", overtaking)
     assert read_points([store.name], COLUMNS).digest == expected.digest
 
 

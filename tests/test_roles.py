@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from test_figures import a_grid, a_record, a_target
 from test_sweep_cli import run
 from tiny_runs import byte_corpus, make_spec, place
 
-from fitting.read import read_points
+from fitting.planner.own_runs import own_runs
+from fitting.planner.sources import own_runs_of
+from fitting.read import read_design, read_points
 from results.listing import run_row
 from results.points import record_points
 from results.record import CHECK
@@ -85,3 +88,19 @@ def test_parts_of_a_sweep_are_trained_together_and_checks_stay_out_of_its_law(te
     (fit,) = (tmp_path / "fits").glob("parts-*.json")
     stored = json.loads(fit.read_text())
     assert "2 runs that check the recipe" in json.dumps(stored)
+
+
+def test_a_lint_and_a_plans_own_runs_leave_checks_out(tmp_path):
+    """Three rates were tried at one (N, D): neither a repeated cell of the design, nor the rate that was best."""
+    store = Store(tmp_path)
+    for record in [*a_grid(), *(record.replace(learning_rate=0.1 * (i + 1)) for i, record in enumerate(checks()))]:
+        store.write(record)
+    n_params, _, _ = read_design([str(tmp_path)])
+    assert len(n_params) == len(a_grid())
+    rate = own_runs_of([str(tmp_path)], None, "n_params").learning_rate
+    assert rate == own_runs(record_columns(a_grid())).learning_rate
+    assert "all 9 runs" in rate or "no other was tried" in rate
+
+
+def record_columns(records: list) -> dict[str, np.ndarray]:
+    return {name: np.asarray([getattr(record, name) for record in records]) for name in vars(records[0])}

@@ -11,7 +11,8 @@ from fitting.planner.blend import Blend, best_run
 from fitting.planner.surface import training_flops
 from fitting.planner.token_cost import SixN
 from fitting.points import Points
-from fitting.read import Columns, read_table, read_targets
+from fitting.read import Columns, read_targets
+from fitting.table import read_table
 
 DEFAULT_COST = "flops"  # column of a candidates file that is the cost where none is named
 STEPS = np.asarray([1.0, 1.5, 2.0, 3.0, 5.0, 7.0])  # of a decade: figures that people write, 1.3 to 1.7 times apart

@@ -9,6 +9,7 @@ import numpy as np
 
 from fitting.chips import chip_of
 from fitting.planner.surface import training_flops
+from fitting.read import runs_of_a_law
 
 NEAR_LARGEST = 3.0  # runs within this factor of the largest N tell the speed; small ones cannot fill a chip
 
@@ -25,11 +26,11 @@ class OwnRuns:
     sequence: int | None = None  # tokens
 
 
-def own_runs(table: Mapping[str, np.ndarray], n_column: str = "n_params") -> OwnRuns:
-    """From the columns of the record (results/record.py); any of them may be missing. n_column: the law's N."""
-    if "status" in table:
-        done = np.asarray([status == "done" for status in table["status"]])
-        table = {name: values[done] for name, values in table.items()}
+def own_runs(
+    table: Mapping[str, np.ndarray], n_column: str = "n_params", where: str | None = None, source: str = "the runs"
+) -> OwnRuns:
+    """From the columns of the record, by the runs that enter a law; any may be missing. n_column: the law's N."""
+    table, _ = runs_of_a_law(dict(table), where, source)
     return OwnRuns(
         bytes_per_token=_bytes_per_token(table),
         mfu=_mfu(table, n_column),

@@ -16,7 +16,8 @@ from fitting.planner.own_runs import OwnRuns, own_runs
 from fitting.planner.published import published
 from fitting.planner.stored import FORMAT, StoredLaw, read_law, restored, stored
 from fitting.points import Points
-from fitting.read import Columns, read_points, read_table, rows_where
+from fitting.read import Columns, read_points
+from fitting.table import read_table
 
 STANDARD_COLUMNS = Columns()
 
@@ -110,11 +111,7 @@ def fit_belief(
 
 def own_runs_of(paths: Sequence[str], where: str | None, n_column: str) -> OwnRuns:
     """What the files say beside their losses. n_column: the N that the law is fitted in."""
-    table = read_table(paths)
-    if where is not None:
-        keep = rows_where(table, where, ", ".join(paths))
-        table = {name: values[keep] for name, values in table.items()}
-    return own_runs(table, n_column)
+    return own_runs(read_table(paths), n_column, where, ", ".join(paths))
 
 
 def _key(points: Points, law: str, own: OwnRuns) -> str:
