@@ -16,15 +16,16 @@ from fitting.drift_command import drift_constants
 from fitting.errors import InputError, run_command
 from fitting.laws import law_named
 from fitting.next_runs.command import next_runs
+from fitting.objective import delta_of
 from fitting.options import (
     ClusterColumn,
     DColumn,
-    DeltaOption,
     FlopsColumn,
     JsonOption,
     LawOption,
     LossColumn,
     NColumn,
+    ObjectiveOption,
     PointsOption,
     ResamplesOption,
     WhereOption,
@@ -32,7 +33,6 @@ from fitting.options import (
 from fitting.planner.command import plan
 from fitting.profile_command import profile_constants
 from fitting.read import Columns, read_design, read_points, read_targets
-from fitting.solve import DELTA
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
 
@@ -48,7 +48,7 @@ def fit(
     flops_column: FlopsColumn = None,
     cluster_column: ClusterColumn = None,
     resamples: ResamplesOption = 4000,
-    delta: DeltaOption = DELTA,
+    objective: ObjectiveOption = "huber",
     flops: Annotated[list[float] | None, typer.Option(help="compute budget for N*, D*, L*; may be given again")] = None,
     out: Annotated[Path | None, typer.Option(help="write the JSON record of the fit here")] = None,
     force: Annotated[bool, typer.Option("--force", help="fit runs that cannot identify the law all the same")] = False,
@@ -68,14 +68,14 @@ def fit(
 
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
     if law == "auto":
-        if delta != DELTA:
-            raise InputError("--delta with --law auto: the average has no Huber loss. Give one law, or leave it out")
+        if objective != "huber":
+            raise InputError("--objective with --law auto: the average has its own. Give one law, or leave it out")
         _fit_average(points, columns, where, flops, out, force, as_json)
         return
     measured = read_points(points, columns, where, law_named(law).inputs)
     if law_named(law).surface and not force:
         refuse_unidentifiable(measured)
-    fitted = fit_law(measured, law, delta, resamples)
+    fitted = fit_law(measured, law, delta_of(objective), resamples)
     record = fit_record(fitted)
     if out is not None:
         ready = plannable(fitted, own_runs_of(points, where, columns.n_params))

@@ -14,23 +14,23 @@ from fitting.compare import Multiplier, compare
 from fitting.fit import Fit, fit_law
 from fitting.laws import law_named
 from fitting.lint import refuse_unidentifiable
+from fitting.objective import delta_of
 from fitting.options import (
     ClusterColumn,
     DColumn,
-    DeltaOption,
     FlopsColumn,
     JsonOption,
     LawOption,
     LevelOption,
     LossColumn,
     NColumn,
+    ObjectiveOption,
     WhereOption,
 )
 from fitting.predict import LEVEL
 from fitting.read import Columns, read_points
 from fitting.record import fit_record
 from fitting.show import plain, wide_enough
-from fitting.solve import DELTA
 
 RESAMPLES = 1000
 ROWS = 9  # of the table, where no budget was asked for
@@ -51,7 +51,7 @@ def compare_sweeps(
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,
     cluster_column: ClusterColumn = None,
-    delta: DeltaOption = DELTA,
+    objective: ObjectiveOption = "huber",
     as_json: JsonOption = False,
 ) -> None:
     """Two sweeps as compute multipliers, with intervals; losses must be of one unit and one held-out set."""
@@ -59,7 +59,7 @@ def compare_sweeps(
     measured = [read_points([path], columns, where, law_named(law).inputs) for path in (a, b)]
     for points in measured:
         refuse_unidentifiable(points)
-    fit_a, fit_b = (fit_law(points, law, delta, RESAMPLES) for points in measured)
+    fit_a, fit_b = (fit_law(points, law, delta_of(objective), RESAMPLES) for points in measured)
     found = compare(fit_a, fit_b, np.asarray(flops) if flops else None, level)
     if as_json:
         typer.echo(json.dumps(_record(fit_a, fit_b, found), indent=2))

@@ -13,15 +13,16 @@ from fitting.allocate import Range
 from fitting.drift import Drift, drift
 from fitting.fit import Fit, fit_law
 from fitting.laws import law_named
+from fitting.objective import delta_of
 from fitting.options import (
     ClusterColumn,
     DColumn,
-    DeltaOption,
     FlopsColumn,
     JsonOption,
     LawOption,
     LossColumn,
     NColumn,
+    ObjectiveOption,
     PointsOption,
     WhereOption,
 )
@@ -30,7 +31,6 @@ from fitting.read import Columns, read_points
 from fitting.record import fit_record
 from fitting.refit import RESAMPLES
 from fitting.show import plain, wide_enough
-from fitting.solve import DELTA
 
 
 def drift_constants(
@@ -45,12 +45,12 @@ def drift_constants(
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,
     cluster_column: ClusterColumn = None,
-    delta: DeltaOption = DELTA,
+    objective: ObjectiveOption = "huber",
     as_json: JsonOption = False,
 ) -> None:
     """Refit below growing compute cuts: constants with 90% intervals, and what each refit misses above its cut."""
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
-    fit = fit_law(read_points(points, columns, where, law_named(law).inputs), law, delta, RESAMPLES)
+    fit = fit_law(read_points(points, columns, where, law_named(law).inputs), law, delta_of(objective), RESAMPLES)
     found = drift(fit, cut or None)
     if as_json:
         typer.echo(json.dumps(_record(fit, found), indent=2))

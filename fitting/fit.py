@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,49 +9,18 @@ import numpy as np
 
 from fitting.errors import InputError
 from fitting.laws import Law, law_named
+from fitting.objective import DELTA, require_width
 from fitting.points import Points
-from fitting.solve import BATCH, DELTA, Box, Solutions, evaluate, jacobian, solve, solve_from_afar
+from fitting.proof import FitStatus, Proof, judge, prove
+from fitting.replicates import SeedNoise, seed_noise
+from fitting.solve import BATCH, Box, Solutions, evaluate, jacobian, solve, solve_from_afar
 
 DEFAULT_LAW = "chinchilla"
 RESAMPLES = 4000  # Besiroglu et al. 2024 (arXiv:2404.10102)
 SEED = 42  # of the resampled rows; the same generator and seed as Besiroglu et al., so that their table can be checked
-SAME_BASIN = 1e-4  # relative difference in objective below which a start has reached the optimum's basin
 NO_GAIN = 1e-9  # relative; a round of restarts that gains less ends the search
-STILL_GAINING = 1e-6  # relative; more than this in the last round means that the optimum was not reached
 POLISH_ROUNDS = 8
-# Condition number of the Jacobian with unit columns. Measured: 240 Chinchilla points 33; eight runs on one D/N ray
-# above 1e8. Above the first the constants are poorly conditioned, above the second no data can tell them apart.
-POOR_CONDITION = 1e3
-LOST_CONDITION = 1e6
 HELD_OUT_SHARE = 0.2  # of the points, those of largest compute, predicted from the rest
-
-
-class FitStatus(enum.Enum):
-    """What the constants are worth; the value is what a person reads."""
-
-    CONVERGED = "converged"
-    BOUND_HIT = "bound hit"
-    POORLY_CONDITIONED = "poorly conditioned"
-    TOO_FEW_POINTS = "too few points"
-    NOT_IDENTIFIED = "not identified"
-    NOT_CONVERGED = "not converged"
-
-
-@dataclass(frozen=True)
-class Proof:
-    """Evidence that the optimum is one."""
-
-    gradient_norm: float  # largest free |dF/dtheta| / (1 + F), centred coordinates
-    smallest_eigenvalue: float  # of the Hessian of the Huber sum, centred coordinates
-    singular_values: tuple[float, ...]  # of the Jacobian with unit columns
-    starts: int
-    best_basin_share: float  # of the starts that end within SAME_BASIN of the best
-    restart_gain: float  # relative decrease found by the last round of restarts around the optimum
-
-    @property
-    def condition(self) -> float:
-        smallest = self.singular_values[-1]
-        return float("inf") if smallest == 0 else self.singular_values[0] / smallest
 
 
 @dataclass(frozen=True)
@@ -92,10 +60,36 @@ class Fit:
         return self.law.constants(self.draws, self.centre)
 
     @property
-    def noise(self) -> float:
+    def scatter(self) -> float:
         """Standard deviation of one residual of ln L, with the degrees of freedom taken off."""
         count, used = len(self.residuals), len(self.theta)
         return float(np.sqrt(np.sum(self.residuals**2) / max(count - used, 1)))
+
+    @property
+    def seeds(self) -> SeedNoise | None:
+        """What replicate runs say of the noise of one; None: there are none."""
+        return seed_noise(self.points)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of ln L of one run around the law, at home.
+
+        Without replicates the scatter of the residuals. With them what lies between seeds, as wide as so few degrees of
+        freedom ask for, and what the scatter has beyond that: the law's misfit where it was fitted.
+        """
+        seeds = self.seeds
+        if seeds is None:
+            return self.scatter
+        misfit = np.sqrt(max(self.scatter**2 - seeds.sd**2, 0.0))
+        return float(np.hypot(seeds.allowed, misfit))
+
+    @property
+    def noise_sentence(self) -> str:
+        """Where the noise comes from."""
+        seeds = self.seeds
+        if seeds is None:
+            return f"{self.noise:.2%}, the scatter of the residuals (no runs that differ in their seed alone)"
+        return f"{self.noise:.2%}: {seeds.sentence}; residuals scatter by {self.scatter:.2%}"
 
     def inputs(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Centred x for other points, (points, inputs)."""
@@ -111,10 +105,7 @@ def fit_law(
 ) -> Fit:
     """Fits one law by log-Huber. Raises InputError where the points leave no answer at all."""
     law = law_named(law) if isinstance(law, str) else law
-    if not 0 < delta < np.inf:
-        raise InputError(
-            f"delta is {delta:g}; allowed is a width above 0 on ln L. Give {DELTA:g}, or 10 for least squares"
-        )
+    require_width(delta)
     raw = law.features(points.columns())
     log_loss = np.log(points.loss)
     centre = law.centre(raw)
@@ -153,8 +144,8 @@ def require_spread(points: Points, law: Law, x: np.ndarray, log_loss: np.ndarray
             f"{points.source}: {distinct} distinct points; the {law.name} law has {wanted - 1} parameters and needs "
             f"at least {wanted}. Add runs"
         )
-    for column, name in enumerate(law.inputs):
-        if np.ptp(x[:, column]) < 1e-9:
+    for name in law.varied:
+        if np.ptp(x[:, law.inputs.index(name)]) < 1e-9:
             value = float(points.columns()[name][0])
             raise InputError(
                 f"{points.source}: all {len(points)} points have {name} = {value:g}; the {law.name} law needs runs "
@@ -184,22 +175,6 @@ def _polish(
     return best, gain
 
 
-def prove(slopes: np.ndarray, found: Solutions, best: Solutions, gain: float) -> Proof:
-    """From the Jacobian at the optimum (points, parameters), all starts, and the gain of the last restarts."""
-    free = ~best.at_bound[0]  # a parameter held by its bound has no curvature to show
-    norms = np.linalg.norm(slopes, axis=0)
-    # A column without any influence stays zero: its singular value says so.
-    singular = np.linalg.svd(slopes / np.where(norms > 0, norms, 1.0), compute_uv=False)
-    return Proof(
-        gradient_norm=float(best.gradient_norm[0]),
-        smallest_eigenvalue=float(np.linalg.eigvalsh(best.hessian[0][np.ix_(free, free)])[0]) if free.any() else 0.0,
-        singular_values=tuple(float(value) for value in singular),
-        starts=len(found.objective),
-        best_basin_share=float(np.mean(found.objective <= best.objective[0] * (1 + SAME_BASIN))),
-        restart_gain=gain,
-    )
-
-
 def resample_weights(points: Points, resamples: int, seed: int) -> tuple[str, np.ndarray]:
     """How often each point occurs in each resample, (resamples, points); whole clusters are drawn."""
     labels, member = np.unique(np.asarray(points.cluster), return_inverse=True)
@@ -211,38 +186,6 @@ def resample_weights(points: Points, resamples: int, seed: int) -> tuple[str, np
     return f"{len(labels)} clusters", np.stack(draws).astype(np.float64)[:, member]
 
 
-def judge(
-    points: Points, law: Law, x: np.ndarray, log_loss: np.ndarray, best: Solutions, proof: Proof
-) -> tuple[FitStatus, str]:
-    """The worst thing that can be said, with the reason."""
-    names = [parameter.name for parameter in law.parameters(x, log_loss)]
-    bound = [name for name, hit in zip(names, best.at_bound[0], strict=True) if hit]
-    if not best.converged[0] or proof.restart_gain > STILL_GAINING:
-        left = f"gradient {proof.gradient_norm:.0e}, a restart still gained {proof.restart_gain:.0e}"
-        return FitStatus.NOT_CONVERGED, f"the solver stopped before the optimum ({left}); constants are not to be used"
-    if proof.condition > LOST_CONDITION:
-        return FitStatus.NOT_IDENTIFIED, (
-            f"the runs cannot tell the constants apart (condition number {proof.condition:.0e}); vary N and D "
-            f"independently, for example by runs at another D/N"
-        )
-    if bound:
-        return FitStatus.BOUND_HIT, (
-            f"{', '.join(bound)} ended on a bound: the points do not determine it; read the predictions, not the "
-            f"constants"
-        )
-    if len(points) < len(names) + 3:
-        return FitStatus.TOO_FEW_POINTS, f"{len(points)} points for {len(names)} parameters: intervals are too narrow"
-    if proof.condition > POOR_CONDITION or proof.smallest_eigenvalue <= 0:
-        return FitStatus.POORLY_CONDITIONED, (
-            f"some constants trade against each other (condition number {proof.condition:.0f}, smallest curvature "
-            f"{proof.smallest_eigenvalue:.1e}); read the predictions, not the constants"
-        )
-    return FitStatus.CONVERGED, (
-        f"{proof.best_basin_share:.0%} of {proof.starts} starts reach this optimum, gradient "
-        f"{proof.gradient_norm:.0e}, condition number {proof.condition:.0f}"
-    )
-
-
 def _hold_out(points: Points, law: Law, delta: float) -> HeldOut | None:
     order = np.argsort(points.flops, kind="stable")
     count = int(np.ceil(HELD_OUT_SHARE * len(points)))
@@ -250,7 +193,7 @@ def _hold_out(points: Points, law: Law, delta: float) -> HeldOut | None:
     x = law.features(points.columns())
     log_loss = np.log(points.loss)
     needed = len(law.parameters(x, log_loss)) + 2
-    if len(below) < needed or np.ptp(x[below], axis=0).min() < 1e-9:
+    if len(below) < needed or min(np.ptp(x[below, law.inputs.index(name)]) for name in law.varied) < 1e-9:
         return None
     x = x - law.centre(x[below])
     starts = law.starts(x[below], log_loss[below])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.errors import InputError
-from fitting.fit import LOST_CONDITION
 from fitting.laws import law_named
 from fitting.points import Points
+from fitting.proof import LOST_CONDITION
 
 FEWEST_DECADES = 2.0  # of compute; below, the floor cannot be told from the power terms (assumption, from pools)
 FEWEST_VALUES = 3  # of N and of D

@@ -12,7 +12,9 @@ PointsOption = Annotated[
 WhereOption = Annotated[str | None, typer.Option(help="keep the rows for which this holds, e.g. 'flops < 1e21'")]
 LawOption = Annotated[str, typer.Option(help="which law")]
 ResamplesOption = Annotated[int, typer.Option(min=100, max=100_000, help="bootstrap resamples")]
-DeltaOption = Annotated[float, typer.Option(help="width of the Huber loss on ln L; 10 is least squares")]
+ObjectiveOption = Annotated[
+    str, typer.Option(help="huber (width 0.001 on ln L), huber:WIDTH, mse (least squares) or lad (absolute deviations)")
+]
 LevelOption = Annotated[float, typer.Option(help="level of the intervals")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the record as JSON")]
 NColumn = Annotated[str, typer.Option(help="column of N, parameters")]

@@ -30,6 +30,7 @@ import numpy as np
 
 from fitting.errors import InputError
 from fitting.fit import Fit
+from fitting.objective import DELTA
 from fitting.predict import LEVEL
 from fitting.solve import Box, jacobian, solve
 
@@ -194,7 +195,7 @@ def _moments(fit: Fit) -> tuple[float, float]:
     residuals = fit.residuals * np.sqrt(count / max(count - used, 1))
     quartiles = np.quantile(residuals, [0.25, 0.75])
     spread = min(float(np.std(residuals)), float(np.ptp(quartiles)) / 1.34)
-    width = max(GAUSSIAN_WIDTH * spread * count**-0.2, 1e-3 * fit.delta)
+    width = max(GAUSSIAN_WIDTH * spread * count**-0.2, 1e-3 * min(fit.delta, DELTA))
     inside = np.mean(ndtr((fit.delta - residuals) / width) - ndtr((-fit.delta - residuals) / width))
     square = np.mean(np.clip(residuals, -fit.delta, fit.delta) ** 2)
     return max(float(inside), 1e-12), max(float(square), 1e-300)

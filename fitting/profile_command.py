@@ -13,16 +13,17 @@ from rich.table import Table
 
 from fitting.fit import Fit, fit_law
 from fitting.laws import law_named
+from fitting.objective import delta_of
 from fitting.options import (
     ClusterColumn,
     DColumn,
-    DeltaOption,
     FlopsColumn,
     JsonOption,
     LawOption,
     LevelOption,
     LossColumn,
     NColumn,
+    ObjectiveOption,
     PointsOption,
     WhereOption,
 )
@@ -31,7 +32,6 @@ from fitting.profile import Profile, profile
 from fitting.read import Columns, read_points
 from fitting.record import fit_record
 from fitting.show import plain, wide_enough
-from fitting.solve import DELTA
 
 RESAMPLES = 1000  # of the bootstrap that stands beside
 
@@ -49,12 +49,12 @@ def profile_constants(
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,
     cluster_column: ClusterColumn = None,
-    delta: DeltaOption = DELTA,
+    objective: ObjectiveOption = "huber",
     as_json: JsonOption = False,
 ) -> None:
     """Profile likelihoods: the interval of each constant, or that nothing in the points holds it."""
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
-    fit = fit_law(read_points(points, columns, where, law_named(law).inputs), law, delta, RESAMPLES)
+    fit = fit_law(read_points(points, columns, where, law_named(law).inputs), law, delta_of(objective), RESAMPLES)
     found = profile(fit, tuple(constant) if constant else None, level)
     if as_json:
         record = {

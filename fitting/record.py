@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fitting.fit import Fit
+from fitting.objective import MSE, objective_form, objective_name, objective_value
 from fitting.predict import DISCREPANCY_AT_HOME, DISCREPANCY_PER_DECADE, LEVEL
 
 
@@ -24,7 +26,7 @@ def fit_record(fit: Fit, level: float = LEVEL) -> dict[str, Any]:
             "high": float(high),
             "standard_error": float(np.std(draws, ddof=1)),
         }
-    held_out = fit.held_out
+    held_out, seeds = fit.held_out, fit.seeds
     return {
         "law": fit.law.name,
         "equation": fit.law.equation,
@@ -46,7 +48,12 @@ def fit_record(fit: Fit, level: float = LEVEL) -> dict[str, Any]:
             "excluded": list(fit.points.excluded),
             "largest_flops": float(fit.points.flops.max()),
         },
-        "objective": {"form": "sum of Huber on ln L", "delta": fit.delta, "value": fit.objective},
+        "objective": {
+            "name": objective_name(fit.delta),
+            "form": objective_form(fit.delta),
+            "delta": fit.delta if fit.delta < MSE else None,
+            "value": objective_value(fit.residuals, fit.delta),
+        },
         "proof": {
             "gradient_norm": fit.proof.gradient_norm,
             "smallest_eigenvalue": fit.proof.smallest_eigenvalue,
@@ -60,6 +67,8 @@ def fit_record(fit: Fit, level: float = LEVEL) -> dict[str, Any]:
             "resampled": fit.resampled,
             "resamples": len(fit.draws),
             "noise_sd_ln_loss": fit.noise,
+            "noise_source": fit.noise_sentence,
+            "between_seeds": None if seeds is None else dataclasses.asdict(seeds),
             "discrepancy_sd_ln_loss": [DISCREPANCY_AT_HOME, DISCREPANCY_PER_DECADE],
         },
         "held_out_by_compute": None

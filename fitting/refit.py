@@ -24,14 +24,13 @@ from fitting.fit import (
     SEED,
     Fit,
     HeldOut,
-    judge,
-    prove,
     require_spread,
     resample_weights,
 )
 from fitting.laws import Law
 from fitting.points import Points
 from fitting.predict import LEVEL
+from fitting.proof import judge, prove
 from fitting.solve import WIDE_DELTA, Box, Solutions, evaluate, jacobian, solve
 
 RESAMPLES = 100

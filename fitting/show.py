@@ -15,6 +15,7 @@ from fitting.allocate import Allocation, allocate, has_closed_form
 from fitting.backtest import SPANS, Cell, score
 from fitting.ensemble import Average
 from fitting.fit import Fit
+from fitting.objective import objective_form, objective_value
 from fitting.predict import LEVEL, Prediction
 from fitting.record import fit_record
 
@@ -40,11 +41,12 @@ def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = No
         console.print(f"N*, D*: no closed form for the {fit.law.name} law; fit chinchilla or gamma for them")
     console.print(constants_table(fit))
     console.print(
-        f"objective {fit.objective:.13g} (sum of Huber on ln L, delta {fit.delta:g}); gradient "
+        f"objective {objective_value(fit.residuals, fit.delta):.13g} ({objective_form(fit.delta)}); gradient "
         f"{fit.proof.gradient_norm:.1e}; {fit.proof.best_basin_share:.0%} of {fit.proof.starts} starts agree; "
         f"warm restart gains {fit.proof.restart_gain:.1e}; bootstrap of {fit.resampled}, {len(fit.draws)} resamples"
     )
     console.print(f"singular values {' '.join(f'{value:.3g}' for value in fit.proof.singular_values)}")
+    console.print(f"noise of one run: {fit.noise_sentence}")
     console.print(held_out_sentence(fit))
 
 

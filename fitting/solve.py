@@ -1,9 +1,9 @@
 """How is a law fitted? A batch of damped Newton solves with exact Hessians, in float64, to the last digit.
 
-Objective of one member: F(theta) = sum_i w_i huber_delta(ln L_law(theta, x_i) - ln L_i) / delta^2, where
-huber_delta(r) = r^2/2 inside |r| <= delta and delta(|r| - delta/2) outside (Hoffmann et al. 2022, appendix D.3; sum,
-not mean). Dividing by delta^2 leaves the optimum where it is and keeps F of order 1 per point, so that no tolerance
-can stop the search early: averaged losses with default tolerances are why most published fits are not converged.
+Objective of one member: F(theta) = sum_i w_i rho_delta(ln L_law(theta, x_i) - ln L_i) / scale^2, with the Huber rho
+of fitting/objective.py and scale = delta (1e-3 where delta is wide, as it is for least squares). Dividing leaves the
+optimum where it is and keeps F of order 1 per point, so that no tolerance can stop the search early: averaged losses
+with default tolerances are why most published fits are not converged.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fitting.laws.law import Law, Parameter
+from fitting.objective import DELTA
 
-DELTA = 1e-3  # Huber width on ln L; Hoffmann et al. 2022, appendix D.3
 MAX_ITERATIONS = 400
 ITERATIONS_PER_ROUND = 8
 BATCH, FEWEST = 256, 4  # most and fewest members solved together
@@ -25,8 +25,9 @@ CACHED = (
 )  # members times points of a batch: more does not fit the processor's cache, and takes three times as long
 FEW = 8  # parts of a batch; a small program of that size serves the last, slow members
 SMALLEST_CLASS, CLASS_RATIO = 32, 1.5  # of the numbers of points that programs are compiled for
-# The search starts on a wide Huber (almost least squares, smooth) and ends on the asked one.
-WIDE_DELTA = 0.05
+WIDE_DELTA = 0.05  # the search starts on a Huber of this width (almost least squares, smooth)
+NARROWING = 10.0  # factor between the widths that lead to a narrow one
+INFINITE = 1e100  # a knee that no residual reaches, with a finite square
 
 
 @dataclass(frozen=True)
@@ -95,20 +96,32 @@ def solve(
     """Minimises from every row of theta (members, parameters) under its weights (members, points).
 
     A weight of zero leaves a point out without a new compilation; `bounds` are then those of the points that count.
-
-    Members that have not finished are gathered anew after every few iterations, so that a few slow ones do not
-    keep the whole batch busy.
+    A very narrow Huber is reached by way of wider ones: its own Hessian sees few points and leads nowhere.
     """
+    bounds = bounds or Box.of(law.parameters(x, log_loss))
+    weights = np.ones((len(theta), len(x))) if weights is None else np.asarray(weights, np.float64)
+    width = max(delta, DELTA)
+    found = _descend(law, x, log_loss, theta, weights, width, bounds)
+    while width > delta:
+        width = max(width / NARROWING, delta)
+        found = _descend(law, x, log_loss, found.theta, weights, width, bounds)
+    return found
+
+
+def _descend(
+    law: Law, x: np.ndarray, log_loss: np.ndarray, theta: np.ndarray, weights: np.ndarray, delta: float, bounds: Box
+) -> Solutions:
+    """Members that have not finished are gathered anew after every few iterations, so that few do not keep all busy."""
     import jax
 
     members = len(theta)
-    bounds = bounds or Box.of(law.parameters(x, log_loss))
     lower, upper = (np.broadcast_to(side, theta.shape) for side in (bounds.lower, bounds.upper))
-    weights = np.ones((members, len(x))) if weights is None else np.asarray(weights, np.float64)
     x, log_loss, weights = _padded(x, log_loss, weights)
     theta = np.clip(np.asarray(theta, np.float64), lower, upper)
     count = theta.shape[1]
     large, small = _batch_sizes(len(x))
+    scale = delta if delta <= WIDE_DELTA else DELTA
+    knee = min(delta / scale, INFINITE)
     # The first step of a fresh member is a zero step: it only evaluates F, its gradient and its Hessian.
     state = _State(
         theta=theta,
@@ -126,7 +139,7 @@ def solve(
                 chunk = active[first : first + size]
                 padded = np.resize(chunk, size)  # repeats fill the last batch: two compiled shapes in all
                 packed = tuple(part[padded] for part in state)
-                found = _advance(law, packed, weights[padded], lower[padded], upper[padded], x, log_loss, delta)
+                found = _advance(law, packed, weights[padded], lower[padded], upper[padded], x, log_loss, scale, knee)
                 for part, new in zip(state, found, strict=True):
                     part[chunk] = np.asarray(new)[: len(chunk)]
             if state.done.all():
@@ -134,16 +147,21 @@ def solve(
     pinned = ((state.theta <= lower) & (state.gradient > 0)) | ((state.theta >= upper) & (state.gradient < 0))
     pinned |= lower == upper
     slope = np.where(pinned, 0.0, np.abs(state.gradient)).max(axis=1) / (1.0 + state.objective)
-    return Solutions(state.theta, state.objective * delta**2, slope, state.done, pinned, state.hessian * delta**2)
+    return Solutions(state.theta, state.objective * scale**2, slope, state.done, pinned, state.hessian * scale**2)
 
 
 def _padded(x: np.ndarray, log_loss: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points of weight zero up to the next size class, so that few programs serve all numbers of points."""
-    size = SMALLEST_CLASS
-    while size < len(x):
-        size = int(size * CLASS_RATIO)
-    missing = size - len(x)
+    """Points of weight zero up to the next size class."""
+    missing = _missing(len(x))
     return np.pad(x, ((0, missing), (0, 0))), np.pad(log_loss, (0, missing)), np.pad(weights, ((0, 0), (0, missing)))
+
+
+def _missing(points: int) -> int:
+    """How many points are added so that few compiled programs serve all numbers of points."""
+    size = SMALLEST_CLASS
+    while size < points:
+        size = int(size * CLASS_RATIO)
+    return size - points
 
 
 def _batch_sizes(points: int) -> tuple[int, int]:
@@ -171,7 +189,8 @@ def evaluate(law: Law, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     import jax
 
     with jax.enable_x64(True):
-        return np.asarray(_evaluate(law, np.asarray(theta, np.float64), np.asarray(x, np.float64)))
+        sized = np.pad(np.asarray(x, np.float64), ((0, _missing(len(x))), (0, 0)))
+        return np.asarray(_evaluate(law, np.asarray(theta, np.float64), sized))[:, : len(x)]
 
 
 def jacobian(law: Law, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -179,7 +198,8 @@ def jacobian(law: Law, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     import jax
 
     with jax.enable_x64(True):
-        return np.asarray(_jacobian(law, np.asarray(theta, np.float64), np.asarray(x, np.float64)))
+        sized = np.pad(np.asarray(x, np.float64), ((0, _missing(len(x))), (0, 0)))
+        return np.asarray(_jacobian(law, np.asarray(theta, np.float64), sized))[: len(x)]
 
 
 def _jit(function):
@@ -213,8 +233,8 @@ def _jacobian(law, theta, x):
     return jax.jacfwd(lambda t: law.log_loss(t, x.T))(theta)
 
 
-def _objective(law, theta, weights, x, log_loss, delta):
-    """F of one member with its gradient and Hessian.
+def _objective(law, theta, weights, x, log_loss, scale, knee):
+    """F of one member with its gradient and Hessian; knee = delta / scale.
 
     What is wanted from a point is computed once and kept (the barriers): without them the compiler computes every
     exponential anew for each of the sums that it occurs in, which takes twice as long.
@@ -231,11 +251,11 @@ def _objective(law, theta, weights, x, log_loss, delta):
     residuals, *rows = jax.lax.optimization_barrier(
         (law_at(theta) - log_loss, *(jax.jvp(law_at, (theta,), (direction,))[1] for direction in basis))
     )
-    scaled = residuals / delta
-    inside = jnp.abs(scaled) <= 1.0
-    objective = jnp.sum(weights * jnp.where(inside, 0.5 * scaled**2, jnp.abs(scaled) - 0.5))
+    scaled = residuals / scale
+    inside = jnp.abs(scaled) <= knee
+    objective = jnp.sum(weights * jnp.where(inside, 0.5 * scaled**2, knee * (jnp.abs(scaled) - 0.5 * knee)))
     slope, curve = jax.lax.optimization_barrier(
-        (weights * jnp.clip(scaled, -1.0, 1.0) / delta, weights * inside / delta**2)
+        (weights * jnp.clip(scaled, -knee, knee) / scale, weights * inside / scale**2)
     )
     jacobian = jnp.stack(rows)
     bend = jax.jacfwd(jax.grad(lambda t: jnp.sum(slope * law_at(t))))(theta)
@@ -243,17 +263,17 @@ def _objective(law, theta, weights, x, log_loss, delta):
 
 
 @_jit
-def _advance(law, state, weights, lower, upper, x, log_loss, delta):
+def _advance(law, state, weights, lower, upper, x, log_loss, scale, knee):
     """A few iterations for a batch of members."""
     import jax
 
     def one(member, weight, low, high):
-        return _newton(law, member, weight, x, log_loss, low, high, delta)
+        return _newton(law, member, weight, x, log_loss, low, high, scale, knee)
 
     return jax.vmap(one)(_State(*state), weights, lower, upper)
 
 
-def _newton(law, state, weights, x, log_loss, lower, upper, delta):
+def _newton(law, state, weights, x, log_loss, lower, upper, unit, knee):
     """Projected Levenberg-damped Newton: a step is taken only if it lowers F."""
     import jax
     import jax.numpy as jnp
@@ -270,7 +290,7 @@ def _newton(law, state, weights, x, log_loss, lower, upper, delta):
         step = jnp.clip(step, -2.0, 2.0)  # all coordinates are logs or exponents: 2 is a long way
         usable = jnp.all(jnp.isfinite(step))
         candidate = jnp.where(usable, jnp.clip(old.theta + step, lower, upper), old.theta)
-        objective, gradient, hessian = _objective(law, candidate, weights, x, log_loss, delta)
+        objective, gradient, hessian = _objective(law, candidate, weights, x, log_loss, unit, knee)
         predicted = -(slope @ step + 0.5 * step @ masked @ step)
         # At rounding level F cannot show what a step is worth, but the gradient can: such a step is taken on trust. An
         # almost undamped one of them is the last; damping that has run out ends the search too.

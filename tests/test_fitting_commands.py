@@ -67,12 +67,17 @@ def test_compare_of_two_replicates_shows_no_difference_and_their_pairs(files):
 
 def test_a_wide_delta_is_least_squares(files):
     """The objective of a wide Huber is half the sum of squares of the residuals of ln L."""
-    record = answer("fit", "--points", files[0], "--delta", "10", "--resamples", "100")
+    record = answer("fit", "--points", files[0], "--objective", "huber:10", "--resamples", "100")
     points = grid_points(noise=0.003)
     c = {name: one["value"] for name, one in record["constants"].items()}
     law = c["E"] + c["A"] * points.n_params ** -c["alpha"] + c["B"] * points.d_tokens ** -c["beta"]
     squares = float(np.sum(np.log(law / points.loss) ** 2))
-    assert record["objective"] == {"form": "sum of Huber on ln L", "delta": 10.0, "value": pytest.approx(squares / 2)}
+    assert record["objective"]["value"] == pytest.approx(squares / 2)
+    assert (record["objective"]["name"], record["objective"]["delta"]) == ("huber:10", 10.0)
+    least = answer("fit", "--points", files[0], "--objective", "mse", "--resamples", "100")
+    assert least["objective"]["value"] == pytest.approx(squares / 2)
+    assert least["objective"]["delta"] is None
+    assert least["constants"]["E"]["value"] == pytest.approx(c["E"], rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +88,9 @@ def test_a_wide_delta_is_least_squares(files):
         (["profile", "--level", "90"], "Give 0.9"),
         (["drift", "--cut", "1"], "no point is kept"),
         (["drift", "--where", "n_params < 2e7"], "needs runs that differ in n_params"),
-        (["fit", "--delta", "0"], "allowed is a width above 0"),
-        (["fit", "--law", "auto", "--delta", "0.1"], "the average has no Huber loss"),
+        (["fit", "--objective", "huber:0"], "allowed is 1e-07 or more"),
+        (["fit", "--objective", "mae"], "give huber"),
+        (["fit", "--law", "auto", "--objective", "mse"], "the average has its own"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(files, arguments, said):

@@ -43,6 +43,11 @@ class Law(abc.ABC):
         """Columns of Points, in the order of x's last axis; n_params, d_tokens and flops are always there."""
 
     @property
+    def varied(self) -> tuple[str, ...]:
+        """The inputs that must not be the same at all points, or nothing can be fitted."""
+        return self.inputs
+
+    @property
     def surface(self) -> bool:
         """Whether this is a law of the loss over N and D alone, so that it can stand in for any other such law."""
         return self.inputs == ("n_params", "d_tokens")
