@@ -12,7 +12,7 @@ from fitting.errors import InputError
 from fitting.fit import fit_law
 from fitting.laws import law_named, law_names
 from fitting.points import Points
-from fitting.schedule_areas import lr_areas
+from fitting.schedule_areas import NODES
 from fitting.solve import evaluate, jacobian
 
 POINTS = 40
@@ -25,6 +25,9 @@ RANGES = {
     "s1": (0.05, 50.0),
     "s2": (0.01, 1.0),
     "loss_in": (1.8, 4.0),
+    **{f"fall_{node}": (1e-6, 6e-5) for node in range(1, NODES + 1)},
+    **{f"rate_{node}": (3e-5, 3e-4) for node in range(1, NODES + 1)},
+    **{f"area_{node}": (1e-4, 3.0) for node in range(1, NODES + 1)},
 }
 
 
@@ -37,6 +40,10 @@ def design(seed: int = 0) -> dict[str, np.ndarray]:
         low, high = RANGES.get(name, (1.0, 100.0))
         columns[name] = np.exp(rng.uniform(np.log(low), np.log(high), POINTS))
     columns["s2"][::4] = 0.0  # before the rate falls
+    falls = [values for name, values in columns.items() if name.startswith("fall_")]
+    for values in falls:
+        values[::4] = 0.0
+    columns["fallen"] = np.sum(falls, axis=0)
     return columns
 
 
@@ -104,6 +111,14 @@ def broken(x, k):
     return k["a"] + k["b"] * x["flops"] ** -k["c0"] * bend
 
 
+def multipower(x, k):
+    felt = [
+        x[f"fall_{i}"] * (1 - (1 + k["C"] * x[f"rate_{i}"] ** -k["gamma"] * x[f"area_{i}"]) ** -k["beta"])
+        for i in range(1, NODES + 1)
+    ]
+    return k["L0"] + k["A"] * x["s1"] ** -k["alpha"] - k["B"] * np.sum(felt, axis=0)
+
+
 C4 = {"E": np.exp(0.6254804), "A": np.exp(6.255414), "B": np.exp(7.3049974), "alpha": 0.3526596, "beta": 0.3526596}
 REPEATS = {"R_D": 15.387756, "R_N": 5.309743}
 
@@ -134,6 +149,12 @@ EXAMPLES = {
     "tissue": Example(
         lambda x, k: k["L0"] + k["A"] * x["s1"] ** -k["alpha"] - k["C"] * x["s2"],
         {"L0": 2.7, "A": 0.6, "C": 0.4, "alpha": 0.5},
+    ),
+    # Luo et al. 2025: 100M parameters, their code.
+    "multipower": Example(
+        multipower,
+        {"L0": 2.6514477, "A": 0.60115152, "B": 437.9464276, "C": 2.13245612}
+        | {"alpha": 0.45295811, "beta": 0.59785199, "gamma": 0.65523644},
     ),
     # Plausible for a four-way choice.
     "accuracy": Example(
@@ -190,8 +211,9 @@ def test_every_law_starts_inside_its_bounds_and_hashes(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", law_names())
-def test_every_law_recovers_itself(name):
+def test_every_law_recovers_itself(name, monkeypatch):
     """Noise-free points of the published equation (of the law's own middle start where no example is known)."""
+    monkeypatch.setattr("fitting.fit.BATCH", 32)  # restarts: around an exact optimum they find nothing
     columns = design()
     loss = example_loss(name, columns)
     fit = fit_law(points_of(columns, loss), name, resamples=100)
@@ -279,35 +301,3 @@ def test_a_law_names_the_column_or_the_value_that_it_cannot_use():
         broken_rate = {**columns, "s1": np.where(np.arange(POINTS) == 3, value, columns["s1"])}
         with pytest.raises(InputError, match=r"column .s1. holds .* in row 4"):
             fit_law(points_of(broken_rate, loss), "tissue", resamples=100)
-
-
-def test_a_constant_rate_has_no_annealing_area():
-    s1, s2 = lr_areas(np.full(100, 1e-3))
-    np.testing.assert_allclose(s1, 1e-3 * np.arange(1, 101), rtol=1e-12)
-    assert (s2 == 0).all()
-
-
-def test_annealing_area_of_one_fall_is_a_geometric_series():
-    """eta falls once by 1: m_i = decay^(i - k), so S2 = (1 - decay^count) / (1 - decay)."""
-    rates = np.concatenate([np.full(10, 1.5), np.full(50, 0.5)])
-    _, s2 = lr_areas(rates, decay=0.9)
-    count = np.maximum(np.arange(60) - 9, 0)
-    np.testing.assert_allclose(s2, (1 - 0.9**count) / (1 - 0.9), rtol=1e-12)
-
-
-def test_annealing_area_is_the_double_sum_of_the_paper():
-    """S2(s) = sum_{i<=s} sum_{k<=i} (eta_{k-1} - eta_k) decay^(i-k), summed literally for a cosine."""
-    rates = 1e-3 * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.linspace(0, np.pi, 80))))
-    s1, s2 = lr_areas(rates, decay=0.95)
-    literal = [
-        sum((rates[k - 1] - rates[k]) * 0.95 ** (i - k) for i in range(1, s + 1) for k in range(1, i + 1))
-        for s in range(80)
-    ]
-    np.testing.assert_allclose(s2, literal, rtol=1e-10)
-    np.testing.assert_allclose(s1, np.cumsum(rates))
-
-
-@pytest.mark.parametrize("rates", [[], [[1e-3]], [1e-3, -1e-3], [1e-3, float("nan")]])
-def test_what_is_no_schedule_is_refused(rates):
-    with pytest.raises(ValueError, match="no schedule"):
-        lr_areas(np.asarray(rates))
