@@ -14,6 +14,7 @@ from fitting.cache import use_compile_cache
 from fitting.compare_command import compare_sweeps
 from fitting.drift_command import drift_constants
 from fitting.errors import InputError, run_command
+from fitting.isoflop_command import envelope, isoflop
 from fitting.laws import law_named
 from fitting.next_runs.command import next_runs
 from fitting.objective import delta_of
@@ -172,39 +173,6 @@ def backtest(
 
 
 @app.command()
-def isoflop(
-    points: PointsOption,
-    method: Annotated[str, typer.Option(help="akima or parabola")] = "akima",
-    where: WhereOption = None,
-    n_column: NColumn = "n_params",
-    d_column: DColumn = "d_tokens",
-    loss_column: LossColumn = "loss",
-    flops_column: FlopsColumn = None,
-    cluster_column: ClusterColumn = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Approach 2: N* of each compute budget from its lowest point, with the bias of the grid; edge minima refused."""
-    from fitting.fit import fit_law
-    from fitting.isoflop import Method, fit_isoflop
-    from fitting.isoflop_bias import isoflop_bias
-    from fitting.show_isoflop import isoflop_json, isoflop_tables
-
-    if method not in [choice.value for choice in Method]:
-        raise InputError(f"--method is {method!r}; allowed are {', '.join(choice.value for choice in Method)}")
-    columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
-    measured = read_points(points, columns, where)
-    found = fit_isoflop(measured, Method(method))
-    if as_json:
-        typer.echo(json.dumps(isoflop_json(found), indent=2))
-        return
-    try:
-        bias = isoflop_bias(found, fit_law(measured, resamples=100).constants)
-    except InputError:
-        bias = None  # budgets enough for parabolas, points too few for the law that the bias is reckoned under
-    isoflop_tables(found, bias)
-
-
-@app.command()
 def lint(
     points: PointsOption,
     where: WhereOption = None,
@@ -230,6 +198,8 @@ def lint(
         raise typer.Exit(1)
 
 
+app.command()(isoflop)
+app.command()(envelope)
 app.command()(plan)
 app.command("next")(next_runs)
 app.command("profile")(profile_constants)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitting.budgets import TOLERANCE, budgets, cluster_counts
 from fitting.errors import InputError
 from fitting.fit import SEED
-from fitting.isoflop import RESAMPLES, TOLERANCE, PowerLaw, budgets, cluster_counts, power_law
+from fitting.isoflop import RESAMPLES
 from fitting.points import Points
+from fitting.power_law import PowerLaw, power_law
 from fitting.predict import LEVEL
 
 COLUMNS_PER_DECADE = 20  # a factor 1.12, so that TOLERANCE does not merge two columns

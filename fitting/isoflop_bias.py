@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitting.allocate import optimum
-from fitting.isoflop import IsoflopFit, Method, minima, power_law
+from fitting.isoflop import IsoflopFit
+from fitting.isoflop_curve import Method, minima
+from fitting.power_law import power_law
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planned import app, runner
 
 from fitting.allocate import optimum
+from fitting.budgets import budgets
 from fitting.envelope import Curve, fit_envelope, points_on_curves
 from fitting.errors import InputError
-from fitting.isoflop import Method, SliceStatus, budgets, fit_isoflop, minima
+from fitting.isoflop import fit_isoflop
 from fitting.isoflop_bias import approach2_bias, isoflop_bias
+from fitting.isoflop_curve import Method, minima
+from fitting.isoflop_slice import SliceStatus
 from fitting.points import Points
 from fitting.read import read_points
 
@@ -254,6 +260,25 @@ def test_envelope_of_curves_recovers_the_exponent():
     assert envelope.n_params[0] == curves[0].n_params
     assert envelope.n_params[-1] == curves[-1].n_params
     assert curves[0].n_params < fitted.min() < fitted.max() < curves[-1].n_params
+
+
+def test_the_envelope_is_a_command_with_tables_json_and_refusals(tmp_path):
+    points = isoflop_points(count=31)
+    path = tmp_path / "runs.csv"
+    rows = zip(points.n_params, points.d_tokens, points.loss, points.flops, strict=True)
+    path.write_text("n_params,d_tokens,loss,flops\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    done = runner.invoke(app, ["envelope", "--points", str(path), "--json", "--resamples", "100"])
+    told = json.loads(done.stdout)
+    assert told["exponents"]["n_params"]["value"] == fit_envelope(points, resamples=100).n_law.exponent
+    assert [run["flops"] for run in told["runs"]] == pytest.approx(BUDGETS)
+    assert all(run["bracketed"] for run in told["runs"])
+    shown = runner.invoke(app, ["envelope", "--points", str(path), "--where", "n_params < 3e9"])
+    assert "N* ~ C^0." in shown.stdout
+    assert "beat both a larger and a smaller N" in " ".join(shown.stdout.split())
+    for flags, words in ((["--level", "90"], "Give 0.9"), (["--where", "flops < 2e18"], "Add runs of equal compute")):
+        refused = runner.invoke(app, ["envelope", "--points", str(path), *flags])
+        assert isinstance(refused.exception, InputError)
+        assert words in str(refused.exception)
 
 
 def test_envelope_leaves_out_a_run_beaten_with_less_compute():
