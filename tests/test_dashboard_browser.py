@@ -433,4 +433,12 @@ def test_a_real_sweep_is_seen_live_and_zoom_and_choice_stay(browser, text_folder
         assert visitor.page.evaluate(f"{shown}._fullLayout.xaxis.range") == pytest.approx(zoomed)
         assert "run=" in visitor.page.url
         assert visitor.page.get_by_text(re.compile(r"^\$0\.0\d of about \$0\.0\d$")).first.is_visible()
+        # A tab that is left and opened again shows all of its data: its empty axes are no zoom of anybody.
+        visitor.page.get_by_role("link", name="Forecasts").click()
+        visitor.page.get_by_role("heading", name="Forecasts", exact=True).wait_for()
+        visitor.page.get_by_role("link", name="Sweep").click()
+        visitor.drawn("Loss curves")
+        visitor.wait(f"() => {shown}.data.filter((trace) => trace.mode === 'markers').length === 6")
+        low, high = visitor.page.evaluate(f"{shown}._fullLayout.xaxis.range")
+        assert 2 < low < high < 6  # log10 of tokens, 1,024 .. 6e5; axes without data are -1 .. 6
         visitor.finish()

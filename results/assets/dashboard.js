@@ -47,7 +47,8 @@
     const view = figure.layout.uirevision;
     const axes = Object.keys(figure.layout).filter((key) => /^[xy]axis\d*$/.test(key) && figure.layout[key].range);
     told.set(name, { view, ranges: Object.fromEntries(axes.map((key) => [key, figure.layout[key].range])) });
-    if (!graph?._fullLayout || before?.view !== view) return figure;
+    // A tab that was left and opened again has drawn nothing yet: what its axes show is nobody's zoom.
+    if (!graph?._fullLayout || before?.view !== view || graph.layout?.uirevision !== view) return figure;
     const layout = { ...figure.layout };
     for (const key of axes) {
       const [was, now] = [before.ranges[key], graph._fullLayout[key]?.range];
