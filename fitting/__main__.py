@@ -16,6 +16,7 @@ from fitting.drift_command import drift_constants
 from fitting.errors import InputError, run_command
 from fitting.isoflop_command import envelope, isoflop
 from fitting.laws import law_named
+from fitting.lint_command import lint
 from fitting.next_runs.command import next_runs
 from fitting.objective import delta_of
 from fitting.options import (
@@ -33,7 +34,7 @@ from fitting.options import (
 )
 from fitting.planner.command import plan
 from fitting.profile_command import profile_constants
-from fitting.read import Columns, read_design, read_points, read_targets
+from fitting.read import Columns, read_points, read_targets
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
 
@@ -172,32 +173,7 @@ def backtest(
         backtest_tables(cells)
 
 
-@app.command()
-def lint(
-    points: PointsOption,
-    where: WhereOption = None,
-    n_column: NColumn = "n_params",
-    d_column: DColumn = "d_tokens",
-    loss_column: LossColumn = "loss",
-    cluster_column: ClusterColumn = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Can these runs identify a law? Exit code 1 if they cannot. A planned design needs no loss column."""
-    from fitting.lint import Severity, lint_design
-
-    columns = Columns(n_column, d_column, loss_column, None, cluster_column)
-    design = read_design(points, columns, where)
-    findings = lint_design(*design)
-    if as_json:
-        typer.echo(json.dumps([{**dataclasses.asdict(f), "severity": f.severity.value} for f in findings], indent=2))
-    elif not findings:
-        typer.echo(f"{len(design[0])} runs: nothing found; N and D vary enough to tell them apart")
-    for finding in () if as_json else findings:
-        typer.echo(f"{finding.severity.value}: {finding.name}: {finding.sentence}. To do: {finding.remedy}")
-    if any(finding.severity is Severity.REFUSED for finding in findings):
-        raise typer.Exit(1)
-
-
+app.command()(lint)
 app.command()(isoflop)
 app.command()(envelope)
 app.command()(plan)

@@ -22,10 +22,11 @@ REFERENCE_THETA = (-0.7, 0.35, -0.7, 0.37, 0.6)  # a, alpha, b, beta, e, centred
 
 
 class Severity(enum.Enum):
-    """Refused: no law can be identified. Warning: it can, badly."""
+    """Refused: no law can be identified. Warning: it can, badly. Note: nothing is wrong."""
 
     REFUSED = "refused"
     WARNING = "warning"
+    NOTE = "note"
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,12 @@ def read_points(
     return points_of(kept, columns, source, inputs, excluded)
 
 
-def runs_of_a_law(table: Table, where: str | None, source: str, finished: bool = True) -> tuple[Table, list[str]]:
+def runs_of_a_law(
+    table: Table, where: str | None, source: str, finished: bool = True, checks: bool = False
+) -> tuple[Table, list[str]]:
     """The rows that may enter a law, and one sentence for each group of the others.
 
-    Of a store these are finished runs (unless `finished` is False) that do not check the recipe.
+    Of a store these are finished runs (unless `finished` is False) that do not check the recipe (unless `checks`).
     """
     excluded: list[str] = []
     rows = len(next(iter(table.values()), []))
@@ -67,7 +69,7 @@ def runs_of_a_law(table: Table, where: str | None, source: str, finished: bool =
             statuses = sorted({str(status) for status in table[STATUS][~done]})
             excluded.append(f"{int((~done).sum())} runs with status {', '.join(statuses)}")
             table = {name: values[done] for name, values in table.items()}
-    if ROLE in table:
+    if ROLE in table and not checks:
         kept = np.asarray([role != CHECK for role in table[ROLE]], dtype=bool)
         if not kept.all():
             count = int((~kept).sum())
@@ -80,13 +82,12 @@ def points_of(
     table: Table, columns: Columns, source: str, inputs: Sequence[str] = (), excluded: Sequence[str] = ()
 ) -> Points:
     """Validated points, one for each row of the table."""
-    n_params, d_tokens, loss = (
-        numbers(table, name, source) for name in (columns.n_params, columns.d_tokens, columns.loss)
-    )
+    loss = numbers(table, columns.loss, source)
+    n_params, d_tokens = _counts(table, columns, source)
     if not len(loss):
         after = f" after {excluded[-1]}" if excluded else ""
         raise InputError(f"{source}: no rows to fit{after}; need one run a row")
-    flops, flops_definition = _flops(table, columns, source)
+    flops, flops_definition = _flops(table, columns, source, 6.0 * n_params * d_tokens)
     cluster = require(table, columns.cluster, source) if columns.cluster else range(len(loss))
     return Points(
         n_params=n_params,
@@ -103,20 +104,17 @@ def points_of(
     )
 
 
-def _flops(table: Table, columns: Columns, source: str) -> tuple[np.ndarray, str]:
+def _flops(table: Table, columns: Columns, source: str, flops_6nd: np.ndarray) -> tuple[np.ndarray, str]:
     """The column that was named, else that of the usual name where every row has a usable number there, else 6ND."""
-    n_params, d_tokens = (numbers(table, name, source) for name in (columns.n_params, columns.d_tokens))
-    check_column(columns.n_params, n_params, LARGEST_COUNT, source)
-    check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, source)
     if columns.flops is not None:
         return numbers(table, columns.flops, source), columns.flops
     if FLOPS not in table:
-        return 6.0 * n_params * d_tokens, "6ND"
+        return flops_6nd, "6ND"
     try:
         flops = numbers(table, FLOPS, source)
         check_column(FLOPS, flops, LARGEST_FLOPS, source)
     except InputError:
-        return 6.0 * n_params * d_tokens, f"6ND, as column {FLOPS!r} has rows without a usable number"
+        return flops_6nd, f"6ND, as column {FLOPS!r} has rows without a usable number"
     return flops, FLOPS
 
 
@@ -125,11 +123,9 @@ def read_targets(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """N, D and further inputs of the runs to predict, row by row; a loss column is not needed and not read."""
     table = read_table([path])
-    n_params, d_tokens = (numbers(table, name, path) for name in (columns.n_params, columns.d_tokens))
+    n_params, d_tokens = _counts(table, columns, path)
     if not len(n_params):
         raise InputError(f"{path}: no rows to predict; need one run a row")
-    check_column(columns.n_params, n_params, LARGEST_COUNT, path)
-    check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, path)
     return n_params, d_tokens, {name: numbers(table, name, path) for name in inputs if name not in STANDARD_INPUTS}
 
 
@@ -139,11 +135,22 @@ def read_design(
     """N, D and the clusters of planned or finished runs, those that check the recipe left out."""
     source = ", ".join(paths)
     table, _ = runs_of_a_law(read_table(paths), where, source, finished=False)
-    n_params, d_tokens = (numbers(table, name, source) for name in (columns.n_params, columns.d_tokens))
+    return design_of(table, columns, source)
+
+
+def design_of(table: Table, columns: Columns, source: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
+    """Validated N, D and the clusters, one for each row of the table."""
+    n_params, d_tokens = _counts(table, columns, source)
     if not len(n_params):
         raise InputError(f"{source}: no runs; need one a row")
-    check_column(columns.n_params, n_params, LARGEST_COUNT, source)
-    check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, source)
     if columns.cluster is None:
         return n_params, d_tokens, None
     return n_params, d_tokens, tuple(str(label) for label in require(table, columns.cluster, source))
+
+
+def _counts(table: Table, columns: Columns, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """N and D of every row."""
+    n_params, d_tokens = (numbers(table, name, source) for name in (columns.n_params, columns.d_tokens))
+    check_column(columns.n_params, n_params, LARGEST_COUNT, source)
+    check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, source)
+    return n_params, d_tokens

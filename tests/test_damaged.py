@@ -59,17 +59,18 @@ def run_main(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
     return int(exit_of.value.code or 0), capsys.readouterr().err
 
 
-def test_damaged_files_end_to_end_exit_with_0_or_with_2_and_one_line(tmp_path, monkeypatch, capsys):
+def test_damaged_files_end_to_end_give_an_answer_or_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("fitting.fit.BATCH", 16)
     path = tmp_path / "points.csv"
     codes = []
     for seed in range(END_TO_END):
         path.write_bytes(damaged(seed))
-        code, said = run_main(monkeypatch, capsys, "fit", "--points", str(path), "--resamples", "100", "--json")
-        assert code in (0, 2)
+        command = ["lint"] if seed % 4 == 0 else ["fit", "--resamples", "100"]
+        code, said = run_main(monkeypatch, capsys, *command, "--points", str(path), "--json")
+        assert code in ((0, 1, 2) if command == ["lint"] else (0, 2))
         assert len(said.splitlines()) == (1 if code == 2 else 0), said
         codes.append(code)
-    assert set(codes) == {0, 2}
+    assert {0, 2} <= set(codes)
 
 
 def with_cell(row: int, column: int, value: str) -> list[list[str]]:
