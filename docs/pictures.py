@@ -1,6 +1,7 @@
 """python docs/pictures.py STORE: the pictures of the README, taken from a real store with Debian's Chromium.
 
-docs/dashboard.png is the law tab of the live dashboard, docs/report.png the top of the report, both at 1280 pixels.
+docs/dashboard.png is the law tab of the live dashboard, docs/report.png the top of the report, both at 1280 pixels;
+docs/context.png is one figure of the report.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def main(store: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             page.goto(write_report(Store(store), Path(folder) / "report.html").as_uri())
             take(page, "report.png", figures=6)
+            page.locator("figure", has_text="Use of context").screenshot(path=DOCS / "context.png")
         line = [sys.executable, "-m", "results", "dashboard", "--store", store, "--port", "0"]
         with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None

@@ -10,6 +10,7 @@ import numpy as np
 from fitting.choose import choose_law
 from fitting.fit import Fit
 from fitting.points import Points
+from fitting.replicates import SEED, SPEC, replicates
 from results.record import CHECK, TARGET, RunRecord, RunStatus
 
 # The count that the law of a sweep is fitted in: without the embedding and the head, whose share falls with N.
@@ -37,6 +38,11 @@ def record_points(records: Sequence[RunRecord], source: str, n_definition: str =
         n_definition=n_definition,
         flops_definition="exact training FLOPs",
         excluded=tuple(excluded),
+        replicate=replicates(
+            {name: np.asarray([getattr(record, name) for record in usable]) for name in (SEED, SPEC)},
+            np.asarray([getattr(record, n_definition) for record in usable]),
+            np.asarray([record.d_tokens for record in usable]),
+        ),
     )
 
 
