@@ -7,19 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitting.bootstrap import bootstrap
 from fitting.errors import InputError
 from fitting.laws import Law, law_named
 from fitting.objective import DELTA, require_width
 from fitting.points import Points
 from fitting.proof import FitStatus, Proof, judge, prove
 from fitting.replicates import SeedNoise, seed_noise
-from fitting.solve import BATCH, Box, Solutions, evaluate, jacobian, solve, solve_from_afar
+from fitting.solve import BATCH, FEWEST, Box, Solutions, evaluate, jacobian, solve, solve_from_afar
 
 DEFAULT_LAW = "chinchilla"
 RESAMPLES = 4000  # Besiroglu et al. 2024 (arXiv:2404.10102)
 SEED = 42  # of the resampled rows; the same generator and seed as Besiroglu et al., so that their table can be checked
 NO_GAIN = 1e-9  # relative; a round of restarts that gains less ends the search
 POLISH_ROUNDS = 8
+SMOOTH = 1000  # points; of more, restarts are fewer in proportion
 HELD_OUT_SHARE = 0.2  # of the points, those of largest compute, predicted from the rest
 
 
@@ -116,8 +118,11 @@ def fit_law(
     best, gain = _polish(law, x, log_loss, found, delta, seed)
     theta = best.theta[0]
     proof = prove(jacobian(law, theta, x), found, best, gain)
-    resampled, weights = resample_weights(points, resamples, seed)
-    draws = solve(law, x, log_loss, np.repeat(theta[None], resamples, axis=0), weights, delta).theta
+
+    def search(weights: np.ndarray) -> np.ndarray:
+        return solve(law, x, log_loss, np.tile(theta, (len(weights), 1)), weights, delta).theta
+
+    resampled, draws = bootstrap(law, points, best, x, delta, resamples, seed, search)
     status, sentence = judge(points, law, x, log_loss, best, proof)
     return Fit(
         law=law,
@@ -159,13 +164,14 @@ def _polish(
     """The best optimum that restarts around the best one lead to, and what the last round of restarts still gained.
 
     A narrow Huber is close to least absolute deviations, whose surface has many small dents: all starts may end in
-    the same one. Restarts at several distances leave it.
+    the same one. Restarts at several distances leave it. The more points, the fewer dents there are in their sum.
     """
     rng = np.random.RandomState(seed)
     best, gain = found.best(), 0.0
+    count = max(BATCH * SMOOTH // max(len(x), SMOOTH), FEWEST)
     for _ in range(POLISH_ROUNDS):
-        distance = 10 ** rng.uniform(-2.5, -0.3, (BATCH, 1))
-        restarts = best.theta + distance * rng.standard_normal((BATCH, best.theta.shape[1]))
+        distance = 10 ** rng.uniform(-2.5, -0.3, (count, 1))
+        restarts = best.theta + distance * rng.standard_normal((count, best.theta.shape[1]))
         again = solve(law, x, log_loss, restarts, delta=delta).best()
         gain = max(0.0, float(1 - again.objective[0] / best.objective[0])) if best.objective[0] > 0 else 0.0
         if gain > 0:
@@ -173,17 +179,6 @@ def _polish(
         if gain < NO_GAIN:
             break
     return best, gain
-
-
-def resample_weights(points: Points, resamples: int, seed: int) -> tuple[str, np.ndarray]:
-    """How often each point occurs in each resample, (resamples, points); whole clusters are drawn."""
-    labels, member = np.unique(np.asarray(points.cluster), return_inverse=True)
-    rng = np.random.RandomState(seed)
-    if len(labels) == len(points):
-        draws = [np.bincount(rng.choice(len(points), len(points)), minlength=len(points)) for _ in range(resamples)]
-        return "rows", np.stack(draws).astype(np.float64)
-    draws = [np.bincount(rng.choice(len(labels), len(labels)), minlength=len(labels)) for _ in range(resamples)]
-    return f"{len(labels)} clusters", np.stack(draws).astype(np.float64)[:, member]
 
 
 def _hold_out(points: Points, law: Law, delta: float) -> HeldOut | None:

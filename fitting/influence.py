@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitting.bootstrap import gradients, newton_step
 from fitting.fit import Fit
 from fitting.planner.surface import Surface
 from fitting.predict import LEVEL
-from fitting.solve import evaluate, jacobian, solve
+from fitting.solve import solve
 
 SHARE = 0.02  # of the runs is k, as 5 of 245 points turned Chinchilla's exponents (Besiroglu et al. 2024)
 NORMAL = 1.645  # standard errors from the middle of a 90% interval to its ends
@@ -90,13 +91,10 @@ def _without_each(fit: Fit, member: np.ndarray) -> np.ndarray:
         return _without(fit, [member == run for run in range(runs)])
     x, log_loss = fit.inputs(fit.points.columns()), np.log(fit.points.loss)
     optimum = solve(fit.law, x, log_loss, fit.theta[None], delta=fit.delta)
-    free = ~optimum.at_bound[0]
-    slope = np.clip(evaluate(fit.law, fit.theta[None], x)[0] - log_loss, -fit.delta, fit.delta)
-    pull = np.zeros((runs, int(free.sum())))
-    np.add.at(pull, member, slope[:, None] * jacobian(fit.law, fit.theta, x)[:, free])
-    theta = np.tile(fit.theta, (runs, 1))
-    theta[:, free] += np.linalg.solve(optimum.hessian[0][np.ix_(free, free)], pull.T).T
-    return theta
+    slopes = gradients(fit.law, x, log_loss, optimum, fit.delta)
+    pulls = np.zeros((runs, slopes.shape[1]))
+    np.add.at(pulls, member, slopes)
+    return newton_step(optimum, -pulls)
 
 
 def _without(fit: Fit, masks: list[np.ndarray]) -> np.ndarray:

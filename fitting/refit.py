@@ -3,10 +3,6 @@
 The search starts from the optimum of the full fit and from some starts of the law itself; restarts around the best of
 them go on until none gains. Points left out have a weight of zero, so that another choice compiles nothing; where all
 points are more than PACKED, that waste costs more than a compilation, and they are left away.
-
-Of more than MANY points a resample is one Newton step from the optimum under its weights w, theta - H^-1 sum_i w_i g_i
-with the gradient g_i of each point and the Hessian H (the k-step bootstrap of Andrews 2002, Econometrica 70, 119-162,
-with k = 1), which is as exact as the bootstrap itself when points are many. Rows or clusters are drawn as elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fitting.bootstrap import bootstrap
 from fitting.errors import InputError
 from fitting.fit import (
     NO_GAIN,
@@ -25,7 +22,6 @@ from fitting.fit import (
     Fit,
     HeldOut,
     require_spread,
-    resample_weights,
 )
 from fitting.laws import Law
 from fitting.points import Points
@@ -37,7 +33,6 @@ RESAMPLES = 100
 STARTS = 31  # of the law's own, and restarts in a round; with the full fit's optimum they fill one batch
 FEW_STARTS = 3  # where points are many
 PACKED = 1000  # points
-MANY = 4000  # points; there one step gives standard deviations within 2.5% of those of full searches
 
 
 @dataclass(frozen=True)
@@ -89,12 +84,9 @@ def refit(fit: Fit, keep: np.ndarray, resamples: int = RESAMPLES, seed: int = SE
     best, gain = problem.settle(found.best(), seed)
     proof = prove(jacobian(law, best.theta[0], x)[keep], found, best, gain)
     status, sentence = judge(part, law, x[keep], log_loss[keep], best, proof)
-    resampled, weights = resample_weights(part, resamples, seed)
-    if len(part) > MANY and proof.smallest_eigenvalue > 0:
-        draws = _one_step(law, x[keep], log_loss[keep], weights, fit.delta, best)
-        resampled = f"{resampled}, one Newton step each"
-    else:
-        draws = problem.resample(best.theta[0], weights)
+    resampled, draws = bootstrap(
+        law, part, best, x[keep], fit.delta, resamples, seed, lambda weights: problem.resample(best.theta[0], weights)
+    )
     residuals = evaluate(law, best.theta, x)[0] - log_loss
     errors = np.expm1(residuals)
     refitted = Fit(
@@ -191,18 +183,6 @@ class _Problem:
     def most(self) -> int:
         """How many searches the points bear: the more they are, the smoother is their sum."""
         return STARTS if len(self.x) <= PACKED else FEW_STARTS
-
-
-def _one_step(
-    law: Law, x: np.ndarray, log_loss: np.ndarray, weights: np.ndarray, delta: float, best: Solutions
-) -> np.ndarray:
-    """theta - H^-1 sum_i w_i g_i under each row of weights; what a bound holds stays."""
-    theta, free = best.theta[0], ~best.at_bound[0]
-    slope = np.clip(evaluate(law, best.theta, x)[0] - log_loss, -delta, delta)
-    pull = weights @ (slope[:, None] * jacobian(law, theta, x)[:, free])
-    draws = np.tile(theta, (len(weights), 1))
-    draws[:, free] -= np.linalg.solve(best.hessian[0][np.ix_(free, free)], pull.T).T
-    return draws
 
 
 def _held_out(points: Points, keep: np.ndarray, errors: np.ndarray) -> HeldOut | None:

@@ -126,7 +126,7 @@ def test_one_newton_step_a_resample_spreads_as_full_searches_do(monkeypatch):
     keep = points.flops < np.quantile(points.flops, 0.8)
     quick = refit(fitted, keep, resamples=200)
     assert quick.fit.resampled == "rows, one Newton step each"
-    monkeypatch.setattr("fitting.refit.MANY", 10_000)
+    monkeypatch.setattr("fitting.bootstrap.MANY", 10_000)
     searched = refit(fitted, keep, resamples=200)
     assert quick.fit.objective == pytest.approx(searched.fit.objective, rel=1e-12)
     # The same rows are drawn: widths agree far better than two bootstraps of 200 would (10%).
