@@ -65,7 +65,9 @@ def _command() -> None:
     except (InputError, ArchitectureError) as error:
         _refused.append(error)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        _refused.append(ValueError(_one_line(error)))
+        from sweep.misspelt import meant
+
+        _refused.append(ValueError(meant(str(error)) or _one_line(error)))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise

@@ -99,7 +99,7 @@ class Reader:
                 number = math.nan
             if not low <= number <= high:
                 raise InputError(
-                    f"{key} is {_shown(value)}; allowed are numbers from {low:g} to {high:g}, such as [1e4, 1e5]"
+                    f"{key} is {_shown(value)}; allowed are numbers from {low:g} to {high:g}, several in brackets"
                 )
             found.append(number)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -103,6 +104,16 @@ def test_isoflop_runs_of_one_budget_cost_it_exactly():
     for spec in runs.specs:
         budget = min((1e12, 4e12), key=lambda budget: abs(np.log(spec.flops / budget)))
         assert spec.flops == pytest.approx(budget, rel=2e-3)
+
+
+def test_isoflop_asks_of_the_corpus_what_its_runs_need_and_no_more():
+    """The guess times the largest size would be twice the longest run."""
+    runs = design("isoflop").specs
+    small = dataclasses.replace(CORPUS, train_tokens=max(spec.d_tokens for spec in runs))
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", overrides=["design=isoflop"])
+    again = expanded(config, sweep_settings(config), {}, small).specs
+    assert [(n_of(spec), spec.d_tokens) for spec in again] == [(n_of(spec), spec.d_tokens) for spec in runs]
 
 
 def test_isoflop_sizes_surround_the_guess():

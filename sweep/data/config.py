@@ -75,7 +75,8 @@ def _unique_tokens(read: Reader, corpus: CorpusInfo, sequence: int, d_tokens: in
     if d_tokens > epochs * unique:
         raise InputError(
             f"data.tokens is {d_tokens:,}, {d_tokens / unique:.2f} epochs of {unique:,} unique tokens; data.max_epochs "
-            f"is {epochs:g}. Raise it to let text repeat, or give more text"
+            f"is {epochs:g}. Raise it to let text repeat, give more text, or ask for fewer tokens (data.tokens, or "
+            f"the budgets of the design)"
         )
     return asked
 

@@ -24,7 +24,7 @@ def points(read: Reader, resolve: Resolve) -> list[Point]:
         middle = (budget / (FLOPS_PER_PARAMETER_TOKEN * guess)) ** 0.5
         for place in range(sizes):
             n = round(middle * step ** (place - (sizes - 1) / 2))
-            spec = resolve({"model.n": n, "data.tokens": guess * n})
+            spec = resolve({"model.n": n, "data.tokens": 1.0})  # for its shape; any more could outgrow the corpus
             tokens = budget / spec.architecture.flops_per_token(spec.data.sequence)
             found.append(Point({"model.n": n, "data.tokens": max(1.0, tokens)}))
     return found
