@@ -70,9 +70,8 @@ def report(
 ) -> None:
     """Write one self-contained HTML file: what was run, the law, forecast against truth, figures and proof."""
     from results.report import write_report
-    from results.store import Store
 
-    path = write_report(Store(store), out)
+    path = write_report(_existing(store), out)
     typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB, opens offline in any browser)")
 
 

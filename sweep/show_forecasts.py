@@ -41,6 +41,7 @@ def print_sealed(console: Console, forecasts: Sequence[Forecast]) -> None:
     for one in shown:
         table.add_row(_target(one), one.law, str(one.points), f"{one.span:.3g}x", f"{one.loss:.4f}", _interval(one))
     console.print(table)
+    console.print("span: the target's compute over that of the dearest run behind the forecast", highlight=False)
     if len(shown) < len(forecasts):
         console.print(
             f"{len(forecasts)} forecasts in all: those of {_other_laws(forecasts)} are in the store too",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from results.context import context_use, no_context_used
 from results.planned import write_plan
 from results.points import fit_records
 from results.record import CHECK, FIT, SETTLED, TARGET, RunRecord, RunStatus
-from results.store import Store
+from results.store import DEFAULT_STORE, Store
 from sweep import launch
 from sweep.config import SweepSettings, sweep_settings
 from sweep.data.corpus import Corpus
@@ -146,11 +147,18 @@ def _corpus(console: Console, settings: SweepSettings) -> Corpus:
     console.print(
         f"corpus {info.source} [{info.fingerprint}]: {info.documents} documents, {info.train_bytes / 1e6:.1f} MB = "
         f"{info.train_tokens / 1e6:.1f}M {info.tokenizer} tokens to train on; {info.held_out_bytes / 1e6:.1f} MB "
-        f"held out",
+        f"held out{_left_out(info)}",
         highlight=False,
         markup=False,
     )
     return corpus
+
+
+def _left_out(info: CorpusInfo) -> str:
+    """Somebody who gave 1,000 files hears why fewer are there."""
+    why = [f"{info.skipped:,} that are empty or no UTF-8 text"] if info.skipped else []
+    why += [f"{info.duplicates:,} duplicates"] if info.duplicates else []
+    return f"; left out: {' and '.join(why)}" if why else ""
 
 
 def _require_text(corpus: Corpus, specs: Sequence[RunSpec]) -> None:
@@ -204,3 +212,6 @@ def _report(
 
         path = write_report(store, Path(settings.report), run_ids=[record.run_id for record in [*grid, *targets]])
         console.print(f"report: {path}")
+    else:
+        at = "" if settings.store == DEFAULT_STORE else f" --store {shlex.quote(settings.store)}"
+        console.print(f"in pictures: python -m results dashboard{at}", highlight=False, markup=False, soft_wrap=True)

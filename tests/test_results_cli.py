@@ -129,6 +129,13 @@ def test_report_is_written_where_it_is_asked_for(store: Path, tmp_path: Path):
     assert "process gone" in out.read_text()
 
 
+def test_report_of_a_store_that_is_not_there_is_one_line_and_no_page(tmp_path: Path):
+    ended = run("report", "--store", tmp_path / "nowhere", "--out", tmp_path / "page.html")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: no store at")
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_report_that_cannot_be_written_is_one_line_and_exit_2(store: Path, tmp_path: Path):
     ended = run("report", "--store", store, "--out", tmp_path / "nowhere" / "page.html")
     assert ended.returncode == 2

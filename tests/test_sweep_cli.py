@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,8 +41,11 @@ BAD: dict[str, str | None] = {
     "model.n=1e30": "model.n is 1e+30",
     "model.n=null": "model.n is None",
     "model.n=true": "model.n is True",
-    "model.m=1e5": "model.m",
-    "model=mamba": "mamba",
+    "model.m=1e5": "model.m is not a setting; did you mean model.mlp or model.n?",
+    "model=mamba": "model=mamba is no choice; known are decoder",
+    "data.tokns=1e6": "data.tokns is not a setting; did you mean data.tokens",
+    "desing=isoflop": "desing is not a setting; did you mean design?",
+    "design=isflop": "design=isflop is no choice; did you mean isoflop? known are grid, horizons, isoflop, ladder, lr",
     "data.tokens=-1": "data.tokens is -1; allowed is a number from 1",
     "data.tokens=lots": "data.tokens is 'lots'",
     "data.vocab_size=1.5": "data.vocab_size is 1.5",
@@ -235,3 +240,15 @@ def test_a_stock_hydra_launcher_runs_job_by_job(text_folder, tmp_path):
 def test_the_composed_configuration_can_be_looked_at(text_folder, tmp_path):
     assert "'n': 30000.0" in run(text_folder, tmp_path, "model.n=3e4", "--cfg", "job")
     assert "quickstart" in run(text_folder, tmp_path, "experiment=quickstart", "--cfg", "job")
+
+
+def test_files_that_are_no_text_are_counted_before_anything_is_trained(text_folder, tmp_path):
+    folder = tmp_path / "texts"
+    shutil.copytree(text_folder, folder)
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "latin1.txt").write_bytes(b"caf\xe9 " * 100)
+    told = run(folder, tmp_path / "store", "dry_run=true")
+    assert "left out: 2 that are empty or no UTF-8 text" in " ".join(told.split())
+    looked = [sys.executable, "-m", "sweep.data", "inspect", str(folder), "--json"]
+    seen = json.loads(subprocess.run(looked, capture_output=True, text=True, timeout=300, check=True).stdout)
+    assert (seen["source"], seen["skipped"]) == ("text", 2)

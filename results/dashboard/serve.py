@@ -39,11 +39,13 @@ def serve(store: str, host: str, port: int | None, token: str | None, browser: b
     from results.dashboard.moment import Live
     from results.store import Store
 
-    live = Live(Store(store))
+    opened = Store(store)
+    live = Live(opened)
     server = make_dashboard_server(make_app(live, store), host, port, token)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{server.server_port}/"
-    print(f"dashboard of {plain(store)}: {url}{'?token=…' if token else ''} (Ctrl-C ends it)", flush=True)
+    yet = "" if opened.exists else "; there is no such store yet, a sweep makes it"
+    print(f"dashboard of {plain(store)}: {url}{'?token=…' if token else ''} (Ctrl-C ends it){yet}", flush=True)
     threading.Thread(target=_warm, args=(live,), daemon=True).start()
     if browser:
         webbrowser.open(url + (f"?token={token}" if token else ""))

@@ -16,6 +16,7 @@ import typer
 from fitting.errors import InputError, run_command
 from results.store import DEFAULT_STORE, Store
 from sweep.data.corpus import Corpus
+from sweep.data.manifest import MANIFEST
 from sweep.data.settings import DataSettings
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -70,7 +71,9 @@ def prepare(
 
 @app.command()
 def inspect(
-    folder: Annotated[Path | None, typer.Argument(help="a prepared corpus; default: python_source")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="a prepared corpus, or a folder of text files; default: python_source")
+    ] = None,
     verify: Annotated[bool, typer.Option(help="read every shard and compare its SHA-256")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,6 +83,10 @@ def inspect(
     if folder is None:
         with progress() as report:
             corpus = prepare_corpus(_DEFAULTS, report)
+    elif folder.is_dir() and not (folder / MANIFEST).exists():  # as data=text reads it
+        text = dataclasses.replace(_DEFAULTS, source="text", paths=((None, str(folder)),))
+        with progress() as report:
+            corpus = prepare_corpus(text, report)
     else:
         corpus = Corpus.open(folder)
     if verify:

@@ -116,7 +116,8 @@ def read_manifest(folder: Path) -> CorpusInfo:
         return CorpusInfo(**fields)
     except FileNotFoundError:
         raise InputError(
-            f"{folder} holds no prepared corpus ({MANIFEST} is missing); prepare one there first"
+            f"{folder} holds no prepared corpus ({MANIFEST} is missing); make one of text with: python -m sweep.data "
+            f"prepare TEXT --out CORPUS"
         ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]

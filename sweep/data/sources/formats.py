@@ -69,7 +69,10 @@ def _format(settings: DataSettings, path: str) -> str:
     if {"tokens", "megatron"} <= found:
         found -= {"tokens"}  # a .bin beside its .idx
     if len(found) > 1:
-        raise InputError(f"{path!r} holds files of several formats ({', '.join(sorted(found))}); say which one to read")
+        raise InputError(
+            f"{path!r} holds files of several formats ({', '.join(sorted(found))}); say which one to read: data=text "
+            f"in a sweep, --format text for python -m sweep.data"
+        )
     return found.pop()
 
 
