@@ -265,3 +265,10 @@ def test_flops_are_written_as_powers_on_short_axes():
     assert "10<sup>12</sup>" in look["ticktext"]
     assert "5 \u00d7 10<sup>11</sup>" in look["ticktext"] or "3 \u00d7 10<sup>11</sup>" in look["ticktext"]
     assert "dtick" not in look
+
+
+def test_small_constants_are_written_without_milli():
+    from results.figures.cloud import _axis
+
+    assert _axis("alpha", 0.02, 1.0)["tickformat"] == "~g"
+    assert _axis("B", 5.0, 5e6)["tickformat"] == "~s"

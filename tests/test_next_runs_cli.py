@@ -96,6 +96,7 @@ def test_tables_say_the_interval_before_and_after_and_the_verdict(points_file, t
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert set(rows[0]) == {"n_params", "d_tokens", "flops"}
+    assert "these lines say N and D alone" in done.stdout
     pasted = [line for line in done.stdout.splitlines() if line.startswith("python -m sweep")]
     assert sorted(runs_of(pasted)) == sorted((float(row["n_params"]), float(row["d_tokens"])) for row in rows)
 

@@ -47,6 +47,10 @@ def next_tables(answer: NextRuns, console: Console | None = None) -> None:
             f"note: model.n counts non-embedding parameters, these points {answer.n_definition}: see python -m models "
             f"--count"
         )
+    if answer.runs:
+        console.print(
+            "note: these lines say N and D alone; add what your sweep had besides, as data=…, data.path=… and store=…"
+        )
     for line in sweep_lines(answer.runs):
         print(line, file=console.file)  # as it is: a wrapped line cannot be pasted
 

@@ -49,5 +49,6 @@ def _core(values: np.ndarray) -> tuple[float, float]:
 def _axis(name: str, low: float, high: float) -> dict:
     title = f"{name} (nats/token)" if name == "E" else name
     if low > 0 and high / low > WIDE:
-        return axis(title, type="log", tickformat="~s", nticks=6)
+        # 0.02 and not 20m
+        return axis(title, type="log", tickformat="~s" if low >= 1 else "~g", nticks=6)
     return axis(title, tickformat="~g", nticks=6)
