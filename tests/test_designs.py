@@ -116,6 +116,19 @@ def test_isoflop_asks_of_the_corpus_what_its_runs_need_and_no_more():
     assert [(n_of(spec), spec.d_tokens) for spec in again] == [(n_of(spec), spec.d_tokens) for spec in runs]
 
 
+def test_a_design_does_without_the_runs_that_ask_for_more_text_than_there_is():
+    slices = ["design.budgets=[1e12,4e12]", "design.sizes=5", "design.tokens_per_param=null"]
+    whole = design("isoflop", *slices, "data.max_epochs=10")
+    cut = design("isoflop", *slices, "data.max_epochs=1", "data.unique_tokens=2e6")
+    kept = {(n_of(spec), spec.d_tokens) for spec in whole.specs if spec.d_tokens <= 2e6}
+    assert {(n_of(spec), spec.d_tokens) for spec in cut.specs} == kept
+    assert 3 < len(kept) < len(whole.specs)
+    (sentence,) = cut.left_out
+    assert sentence.startswith(f"{len(whole.specs) - len(kept)} runs of the design ask for more text than there is")
+    with pytest.raises(InputError, match="epochs of 2,000 unique tokens"):
+        design("isoflop", *slices, "data.max_epochs=1", "data.unique_tokens=2e3")
+
+
 def test_isoflop_sizes_surround_the_guess():
     runs = design("isoflop", "design.budgets=[1e15]", "design.sizes=3", "design.step=4", "design.guess=20")
     sizes = [n_of(spec) for spec in runs.specs]

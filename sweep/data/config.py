@@ -16,6 +16,10 @@ EVAL_TOKENS = 65_536  # or the whole held-out split where that is smaller
 MIXTURE_SUM = 1e-6  # by which the shares of a mixture may miss 1
 
 
+class TooLittleText(InputError):
+    """A run asks for more tokens than its epochs of the text have; a design can do without that run."""
+
+
 def data_settings(read: Reader) -> DataSettings:
     """Raises InputError naming the first field that is wrong."""
     return DataSettings(
@@ -73,7 +77,7 @@ def _unique_tokens(read: Reader, corpus: CorpusInfo, sequence: int, d_tokens: in
         )
     unique = asked or corpus.train_tokens
     if d_tokens > epochs * unique:
-        raise InputError(
+        raise TooLittleText(
             f"data.tokens is {d_tokens:,}, {d_tokens / unique:.2f} epochs of {unique:,} unique tokens; data.max_epochs "
             f"is {epochs:g}. Raise it to let text repeat, give more text, or ask for fewer tokens (data.tokens, or "
             f"the budgets of the design)"
