@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sweep import interrupt
 
@@ -56,9 +56,11 @@ def _command() -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors over instead of printing them
     # Hydra's parser wants all flags before the first override, or after the last; people type them anywhere.
-    flags = get_args_parser().parse_intermixed_args()
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument in flags.overrides)
+    parser = get_args_parser()
+    parser.error = _refuse_flags
     try:
+        flags = parser.parse_intermixed_args()
+        sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument in flags.overrides)
         stand_guard()
         if not answered(flags):
             hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(sweep)()
@@ -72,6 +74,18 @@ def _command() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         _refused.append(ValueError(f"{error}; what is done is in the store. Make room and run the same command again"))
+
+
+def _refuse_flags(message: str) -> NoReturn:
+    """In the place of argparse's, which prints all of Hydra's flags and none of our settings."""
+    from fitting.errors import InputError
+    from sweep.misspelt import settings
+
+    flag = message.removeprefix("unrecognized arguments: ").split()[0].lstrip("-")
+    name, _, value = flag.partition("=")
+    name = name.replace("-", "_")
+    example = f"{name}={value or 'true'}" if name in settings() else "model.n=1e6"
+    raise InputError(f"{message}; settings are given as NAME=VALUE, such as {example} (--help lists them)")
 
 
 def _one_line(error: Exception) -> str:

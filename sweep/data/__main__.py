@@ -115,7 +115,7 @@ def compress_command(
     typer.echo(
         f"{made.archive}: {made.archive_bytes:,} bytes for {made.raw_bytes:,} ({made.ratio:.2f}x, "
         f"{made.bits_per_byte:.3f} bits per byte; predicted {made.predicted_bytes:,.0f}, coded "
-        f"{made.coded_bytes:,}). With the model's {made.model_bytes:,.0f} bytes counted: {made.lossless_ratio:.2f}x"
+        f"{made.coded_bytes:,}). With the model's {made.model_bytes:,.0f} bytes counted: {made.lossless_ratio:.3g}x"
     )
 
 

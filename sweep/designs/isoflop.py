@@ -5,6 +5,7 @@ Hoffmann et al. 2022, approach 2 (arXiv:2203.15556). The guess: 6 N (guess N) = 
 
 from __future__ import annotations
 
+from fitting.errors import InputError
 from fitting.planner.surface import FLOPS_PER_PARAMETER_TOKEN
 from sweep.designs.design import Point, Resolve
 from sweep.reader import Reader
@@ -24,7 +25,10 @@ def points(read: Reader, resolve: Resolve) -> list[Point]:
         middle = (budget / (FLOPS_PER_PARAMETER_TOKEN * guess)) ** 0.5
         for place in range(sizes):
             n = round(middle * step ** (place - (sizes - 1) / 2))
-            spec = resolve({"model.n": n, "data.tokens": 1.0})  # for its shape; any more could outgrow the corpus
+            try:
+                spec = resolve({"model.n": n, "data.tokens": 1.0})  # for its shape; any more could outgrow the corpus
+            except InputError as error:
+                raise InputError(f"design.budgets {budget:g} with design.guess {guess:g}: {error}") from None
             tokens = budget / spec.architecture.flops_per_token(spec.data.sequence)
             found.append(Point({"model.n": n, "data.tokens": max(1.0, tokens)}))
     return found

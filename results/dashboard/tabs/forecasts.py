@@ -54,7 +54,7 @@ def _state(live: Live, moment: Moment, values: Values) -> list[Component]:
         (
             "Inside their 90% interval",
             f"{held} of {len(told)}" if told else "none is told yet",
-            [f"{len(shown) - len(told) - late} are still open."]
+            ([f"{waiting} still open."] if (waiting := len(shown) - len(told) - late) else [])
             + ([f"{late} were sealed after their run had begun, and count for nothing."] if late else []),
             tone,
         ),
