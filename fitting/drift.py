@@ -20,6 +20,7 @@ from fitting.refit import RESAMPLES, Estimate, Refit, refit, refusal
 
 CUTS = 10
 SPARE = 5  # points beyond the number of parameters, at the smallest cut that is chosen without being asked for
+ONE_SLICE = 0.02  # of ln C: runs of an IsoFLOP slice are closer, and no cut goes through one
 SAME_COMPUTE = 1 + 1e-9  # runs at a cut are below it, whatever the rounding
 
 
@@ -61,6 +62,7 @@ def cuts_of(fit: Fit) -> np.ndarray:
     # Points that bear the law still do when others join them.
     first = bisect.bisect_left(usable.tolist(), True, key=lambda cut: refusal(fit, _below(fit, cut)) is None)
     usable = usable[first:]
+    usable = usable[np.append(np.diff(np.log(usable)) > ONE_SLICE, True)]  # the dearest run of each slice
     even = np.geomspace(usable[0], usable[-1], CUTS) * SAME_COMPUTE
     return np.unique(usable[np.searchsorted(usable, even, side="right") - 1])
 

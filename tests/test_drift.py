@@ -91,6 +91,25 @@ def test_cuts_grow_to_all_points_and_one_batch_equals_each_alone(fitted):
     assert (found.constants["alpha"].low < found.constants["alpha"].high).all()
 
 
+def test_no_cut_goes_through_a_slice(fitted):
+    """Runs of one budget differ by rounding: each slice is kept whole or not at all."""
+    budgets = np.repeat(np.geomspace(1e18, 1e21, 7), 9)
+    n_params = np.tile(np.geomspace(0.2, 5, 9), 7) * (budgets / 120) ** 0.5
+    loss = 1.8 + 480 / n_params**0.35 + 2000 / (budgets / 6 / n_params) ** 0.37
+    rounded = budgets * (1 + 1e-3 * np.random.default_rng(0).uniform(-1, 1, len(budgets)))
+    points = dataclasses.replace(
+        fitted.points,
+        n_params=n_params,
+        d_tokens=rounded / 6 / n_params,
+        loss=loss,
+        flops=rounded,
+        cluster=tuple(map(str, range(len(loss)))),
+        replicate=None,
+    )
+    kept = drift(fit_law(points, "chinchilla", resamples=100), resamples=10).kept
+    assert set(kept % 9) == {0}
+
+
 def test_whole_clusters_are_kept_together_in_resamples(fitted):
     points = dataclasses.replace(fitted.points, cluster=tuple(str(i // 5) for i in range(60)))
     clustered = fit_law(points, resamples=100)

@@ -132,7 +132,7 @@ def _bill(plan: Plan) -> Section:
     limit = plan.deadline
     fifth, twice = si(limit.limits.fifth_more), si(limit.limits.twice)
     batches = f"a batch of {fifth} tokens wants a fifth more tokens for the same loss, one of {twice} twice as many"
-    rows.append(("chips that help", batches, f"up to {limit.useful_chips:,}: {limit.days:.3g} days"))
+    rows.append(("chips that help", batches, f"up to {limit.useful_chips:,}: {_time(limit.days)}"))
     note = "brackets here: 90% of the ranges of MFU, price and power, and of what the law leaves open"
     return Section("The bill", ("", "what it is", "value and range"), tuple(rows), note)
 
@@ -142,6 +142,11 @@ def _days(hours: Quantity) -> str:
     shown = [(8**power, hours.value / 24 / 8**power) for power in range(8)]
     near = [f"{days:.2g} on {chips:,}" for chips, days in shown if 1 / 24 <= days <= 1100]
     return ", ".join(near[-3:]) or f"{hours.value / 24:.3g} on 1"
+
+
+def _time(days: float) -> str:
+    hours = 24 * days
+    return f"{days:.3g} days" if days >= 1 else f"{hours:.2g} hours" if hours >= 1 else "less than an hour"
 
 
 def _smaller(plan: Plan) -> Section:
