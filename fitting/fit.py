@@ -14,13 +14,13 @@ from fitting.objective import DELTA, require_width
 from fitting.points import Points
 from fitting.proof import FitStatus, Proof, judge, prove
 from fitting.replicates import SeedNoise, seed_noise
-from fitting.solve import BATCH, FEWEST, Box, Solutions, evaluate, jacobian, solve, solve_from_afar
+from fitting.solve import Box, Solutions, evaluate, jacobian, solve, solve_from_afar
 
 DEFAULT_LAW = "chinchilla"
 RESAMPLES = 4000  # Besiroglu et al. 2024 (arXiv:2404.10102)
 SEED = 42  # of the resampled rows; the same generator and seed as Besiroglu et al., so that their table can be checked
 NO_GAIN = 1e-9  # relative; a round of restarts that gains less ends the search
-POLISH_ROUNDS = 8
+RESTARTS, FEWEST_RESTARTS, POLISH_ROUNDS = 256, 4, 8  # in a round, and rounds
 SMOOTH = 1000  # points; of more, restarts are fewer in proportion
 HELD_OUT_SHARE = 0.2  # of the points, those of largest compute, predicted from the rest
 
@@ -168,7 +168,7 @@ def _polish(
     """
     rng = np.random.RandomState(seed)
     best, gain = found.best(), 0.0
-    count = max(BATCH * SMOOTH // max(len(x), SMOOTH), FEWEST)
+    count = max(RESTARTS * SMOOTH // max(len(x), SMOOTH), FEWEST_RESTARTS)
     for _ in range(POLISH_ROUNDS):
         distance = 10 ** rng.uniform(-2.5, -0.3, (count, 1))
         restarts = best.theta + distance * rng.standard_normal((count, best.theta.shape[1]))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 
 import numpy as np
-from scipy.interpolate import Akima1DInterpolator
 
 
 class Method(enum.Enum):
@@ -53,6 +52,8 @@ def _parabola(x: np.ndarray, counts: np.ndarray, losses: np.ndarray) -> tuple[np
 
 def _akima(x: np.ndarray, counts: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lowest point of the Akima spline of ln L in each draw: knots, and the minimum of each cubic piece."""
+    from scipy.interpolate import Akima1DInterpolator
+
     log_n, lowest = np.empty(len(counts)), np.empty(len(counts))
     patterns, member = np.unique(counts > 0, axis=0, return_inverse=True)
     for index, pattern in enumerate(patterns):

@@ -19,11 +19,10 @@ from fitting.objective import DELTA
 
 MAX_ITERATIONS = 400
 ITERATIONS_PER_ROUND = 8
-BATCH, FEWEST = 256, 4  # most and fewest members solved together
+BATCH, FEWEST = 64, 4  # most and fewest members solved together
 CACHED = (
     2**16
 )  # members times points of a batch: more does not fit the processor's cache, and takes three times as long
-FEW = 8  # parts of a batch; a small program of that size serves the last, slow members
 SMALLEST_CLASS, CLASS_RATIO = 32, 1.5  # of the numbers of points that programs are compiled for
 WIDE_DELTA = 0.05  # the search starts on a Huber of this width (almost least squares, smooth)
 NARROWING = 10.0  # factor between the widths that lead to a narrow one
@@ -119,7 +118,7 @@ def _descend(
     x, log_loss, weights = _padded(x, log_loss, weights)
     theta = np.clip(np.asarray(theta, np.float64), lower, upper)
     count = theta.shape[1]
-    large, small = _batch_sizes(len(x))
+    size = _batch_size(len(x))
     scale = delta if delta <= WIDE_DELTA else DELTA
     knee = min(delta / scale, INFINITE)
     # The first step of a fresh member is a zero step: it only evaluates F, its gradient and its Hessian.
@@ -134,10 +133,9 @@ def _descend(
     with jax.enable_x64(True):
         for _ in range(MAX_ITERATIONS // ITERATIONS_PER_ROUND):
             active = np.flatnonzero(~state.done)
-            size = large if len(active) > large // 2 else small
             for first in range(0, len(active), size):
                 chunk = active[first : first + size]
-                padded = np.resize(chunk, size)  # repeats fill the last batch: two compiled shapes in all
+                padded = np.resize(chunk, size)  # repeats fill the last batch: one compiled shape
                 packed = tuple(part[padded] for part in state)
                 found = _advance(law, packed, weights[padded], lower[padded], upper[padded], x, log_loss, scale, knee)
                 for part, new in zip(state, found, strict=True):
@@ -164,10 +162,9 @@ def _missing(points: int) -> int:
     return size - points
 
 
-def _batch_sizes(points: int) -> tuple[int, int]:
-    """How many members are solved together, and how many of the last ones."""
-    large = min(max(2 ** (CACHED // points).bit_length() // 2, FEWEST), BATCH)
-    return large, max(large // FEW, FEWEST)
+def _batch_size(points: int) -> int:
+    """How many members are solved together; one size, for tracing a program takes as long as a thousand solves."""
+    return min(max(2 ** (CACHED // points).bit_length() // 2, FEWEST), BATCH)
 
 
 def solve_from_afar(
@@ -248,16 +245,14 @@ def _objective(law, theta, weights, x, log_loss, scale, knee):
     def law_at(t):
         return law.log_loss(t, columns)
 
-    residuals, *rows = jax.lax.optimization_barrier(
-        (law_at(theta) - log_loss, *(jax.jvp(law_at, (theta,), (direction,))[1] for direction in basis))
-    )
+    value, along = jax.linearize(law_at, theta)
+    residuals, jacobian = jax.lax.optimization_barrier((value - log_loss, jax.vmap(along)(basis)))
     scaled = residuals / scale
     inside = jnp.abs(scaled) <= knee
     objective = jnp.sum(weights * jnp.where(inside, 0.5 * scaled**2, knee * (jnp.abs(scaled) - 0.5 * knee)))
     slope, curve = jax.lax.optimization_barrier(
         (weights * jnp.clip(scaled, -knee, knee) / scale, weights * inside / scale**2)
     )
-    jacobian = jnp.stack(rows)
     bend = jax.jacfwd(jax.grad(lambda t: jnp.sum(slope * law_at(t))))(theta)
     return objective, jacobian @ slope, bend + (jacobian * curve[None]) @ jacobian.T
 

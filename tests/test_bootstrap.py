@@ -15,7 +15,7 @@ from fitting.objective import LAD, MSE
 
 @pytest.fixture(autouse=True)
 def few_restarts(monkeypatch):
-    monkeypatch.setattr("fitting.fit.BATCH", 32)
+    monkeypatch.setattr("fitting.fit.RESTARTS", 32)
 
 
 def test_a_fit_of_many_points_takes_one_newton_step_a_resample(monkeypatch):

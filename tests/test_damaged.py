@@ -28,7 +28,7 @@ def as_one_line(error: InputError) -> str:
 
 def test_a_thousand_damaged_files_give_a_fit_or_one_line_each(tmp_path, monkeypatch):
     """Warnings are errors here: an overflow that NumPy only mentions fails too."""
-    monkeypatch.setattr("fitting.fit.BATCH", 16)  # restarts; the proof is not what is tested
+    monkeypatch.setattr("fitting.fit.RESTARTS", 16)  # restarts; the proof is not what is tested
     path = tmp_path / "points.csv"
     refused, fits, digests = [], 0, set()
     for seed in range(FILES):
@@ -60,7 +60,7 @@ def run_main(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
 
 
 def test_damaged_files_end_to_end_give_an_answer_or_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("fitting.fit.BATCH", 16)
+    monkeypatch.setattr("fitting.fit.RESTARTS", 16)
     path = tmp_path / "points.csv"
     codes = []
     for seed in range(END_TO_END):

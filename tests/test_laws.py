@@ -213,7 +213,7 @@ def test_every_law_starts_inside_its_bounds_and_hashes(name):
 @pytest.mark.parametrize("name", law_names())
 def test_every_law_recovers_itself(name, monkeypatch):
     """Noise-free points of the published equation (of the law's own middle start where no example is known)."""
-    monkeypatch.setattr("fitting.fit.BATCH", 32)  # restarts: around an exact optimum they find nothing
+    monkeypatch.setattr("fitting.fit.RESTARTS", 32)  # restarts: around an exact optimum they find nothing
     columns = design()
     loss = example_loss(name, columns)
     fit = fit_law(points_of(columns, loss), name, resamples=100)

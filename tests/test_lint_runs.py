@@ -37,7 +37,7 @@ def told_by(points: Points) -> dict[str, float]:
 
 
 def test_without_some_runs_the_law_is_the_full_fit_of_the_others(fitted, monkeypatch):
-    monkeypatch.setattr("fitting.fit.BATCH", 32)
+    monkeypatch.setattr("fitting.fit.RESTARTS", 32)
     found = influences(fitted, TARGET)
     assert [(one.quantity, one.runs) for one in found] == [(name, k) for name in told_by(fitted.points) for k in (1, 2)]
     for one in found:
@@ -49,7 +49,7 @@ def test_without_some_runs_the_law_is_the_full_fit_of_the_others(fitted, monkeyp
 
 def test_no_other_run_moves_the_law_more(fitted, monkeypatch):
     """Every run left out in turn, each by a fit of its own."""
-    monkeypatch.setattr("fitting.fit.BATCH", 32)
+    monkeypatch.setattr("fitting.fit.RESTARTS", 32)
     alone = [told_by(fitted.points.take(np.arange(36) != row)) for row in range(36)]
     for one in influences(fitted, TARGET):
         if one.runs == 1:

@@ -20,7 +20,7 @@ from fitting.solve import evaluate, jacobian, solve
 @pytest.fixture(autouse=True)
 def few_restarts(monkeypatch):
     """The proof is tested elsewhere; restarts take most of a fit's time."""
-    monkeypatch.setattr("fitting.fit.BATCH", 32)
+    monkeypatch.setattr("fitting.fit.RESTARTS", 32)
 
 
 def line(noise: float, count: int = 40) -> tuple[Points, np.ndarray]:

@@ -79,7 +79,7 @@ def curve_points(names: tuple[str, ...], constants: tuple[float, ...]) -> Points
 
 def test_curves_under_three_schedules_predict_another(monkeypatch):
     """Planted constants come back from curves whose nodes are exact, and with them a fourth curve."""
-    monkeypatch.setattr("fitting.fit.BATCH", 32)
+    monkeypatch.setattr("fitting.fit.RESTARTS", 32)
     planted = PUBLISHED["100M"]
     fit = fit_law(curve_points(("constant", "two steps", "down and up again"), planted), "multipower", resamples=2)
     for name, value in zip(NAMES, planted, strict=True):
