@@ -38,7 +38,8 @@ COARSE = 8  # values a side between half a standard error and the bound, in geom
 GRID = 30  # values of the profile, and the optimum
 FEWEST = 6  # of them on either side
 BEYOND = 1.4  # the grid reaches this far past the crossings
-DENTED = 1000  # points; a narrow Huber sum over fewer has dents, so values are tried from their neighbours' ends too
+DENTED = 1000  # points; a narrow Huber sum over fewer has dents, so values are tried from their neighbours' ends too,
+PASSES, SAME = 4, 1e-9  # so often, until no pass lowers any objective by more than this, relative
 GAUSSIAN_WIDTH = 0.9  # Silverman 1986, eq. 3.31: 0.9 min(s, IQR/1.34) n^(-1/5)
 
 
@@ -175,14 +176,23 @@ class _Job:
         lower, upper = (np.tile(side, (rows, grid, 1)) for side in (self.lower, self.upper))
         for row, index in enumerate(self.held):
             lower[row, :, index] = upper[row, :, index] = self.fit.theta[index] + offsets[row]
-        theta, objective = start, np.full((rows, grid), np.inf)
         box = Box(lower.reshape(-1, count), upper.reshape(-1, count))
-        for shift in (0, 1, -1) if known is not None and len(self.x) <= DENTED else (0,):
-            tried = np.roll(theta, shift, axis=1).reshape(-1, count)
-            found = solve(self.fit.law, self.x, self.log_loss, tried, delta=self.fit.delta, bounds=box)
-            better = found.objective.reshape(rows, grid) < objective
-            theta = np.where(better[..., None], found.theta.reshape(rows, grid, count), theta)
-            objective = np.where(better, found.objective.reshape(rows, grid), objective)
+
+        def solved(tried: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            found = solve(
+                self.fit.law, self.x, self.log_loss, tried.reshape(-1, count), delta=self.fit.delta, bounds=box
+            )
+            return found.theta.reshape(rows, grid, count), found.objective.reshape(rows, grid)
+
+        theta, objective = solved(start)
+        for _ in range(PASSES if known is not None and len(self.x) <= DENTED else 0):
+            before = objective
+            for shift in (1, -1):
+                other, reached = solved(np.roll(theta, shift, axis=1))
+                theta = np.where((reached < objective)[..., None], other, theta)
+                objective = np.minimum(reached, objective)
+            if (objective >= before * (1 - SAME)).all():
+                break
         rise = np.maximum(objective - self.fit.objective, 0.0)
         return _Curves(offsets, theta, 2 * rise / self.scale[:, None])
 

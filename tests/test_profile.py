@@ -14,6 +14,7 @@ from fitting.errors import InputError
 from fitting.fit import Fit, fit_law
 from fitting.points import Points
 from fitting.profile import constant_names, profile
+from fitting.solve import Box, solve
 
 WIDE = 10.0  # a Huber sum of this width is least squares
 
@@ -116,6 +117,26 @@ def test_ratio_falls_to_the_optimum_and_rises_beyond_both_ends(chinchilla):
         inside = (one.values > one.low) & (one.values < one.high)
         assert (one.ratio[inside] < one.threshold).all()
         assert (one.ratio[~inside] > one.threshold).all()
+
+
+def test_a_dent_of_a_narrow_huber_does_not_hold_a_profile_up():
+    """25 runs: from its own first guess E stays in a dent; 64 random starts at every value, and none is lower."""
+    n, d, rng = design(25, 2)
+    loss = 1.8 + 480 / n**0.35 + 2100 / d**0.37
+    fit = fit_law(points_of(n, d, np.log(loss) + 0.01 * rng.normal(size=25)), resamples=2)
+    (found,) = profile(fit, ("E",))
+    x, log_loss = fit.inputs(fit.points.columns()), np.log(fit.points.loss)
+    box = Box.of(fit.law.parameters(x, log_loss))
+    count, held = 64, np.log(found.values)
+    theta = fit.theta + 0.2 * rng.standard_normal((len(held), count, 5))
+    lower, upper = (np.tile(side, (len(held), count, 1)) for side in (box.lower, box.upper))
+    lower[..., 4] = upper[..., 4] = held[:, None]
+    tried = solve(
+        fit.law, x, log_loss, theta.reshape(-1, 5), bounds=Box(lower.reshape(-1, 5), upper.reshape(-1, 5))
+    ).objective.reshape(len(held), count)
+    rise = tried.min(axis=1) - fit.objective
+    scale = np.median(rise[found.ratio > 0.1] / found.ratio[found.ratio > 0.1])
+    assert (found.ratio <= rise / scale * (1 + 1e-3) + 1e-3).all()
 
 
 def test_a_higher_level_has_a_wider_interval(chinchilla):
