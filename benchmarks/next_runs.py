@@ -355,7 +355,7 @@ are expected to save by a better N* (the expected deadweight of not knowing it, 
 
 Each law of the average is linear around its mode: what a run tells about the target is a rank-one update of the joint
 covariance of target and candidates, without a refit. No law is exact, and that decides which runs are worth their
-money: a run some decades below the target is off the law by about 3% a decade (`fitting/posterior.py`), and its
+money: a run some decades below the target is off the law by about 3% a decade, and its
 neighbours are off *alike*, so ten cheap runs do not average the bias away. That is a covariance of the discrepancy
 between runs (generalised least squares; `fitting/next_runs/knowledge.py`). What is minimised is the forecast's own
 scale: the laws' variances, their disagreement, and the laws' error over the distance from the largest run, over
@@ -370,9 +370,9 @@ and all of the budget. Error: median over the targets, then over {seeds} seeds o
 sweeps. The forecast is the product's own (`--law auto`). Modes are found by a faster solver than the product's; their
 forecasts differ by at most {difference}.
 
-The exponent of the cost is Li et al.'s (arXiv:2604.22753); the drift per decade is the forecaster's. The scale over
-which neighbours are off alike (2 decades) and the share of an anchor were chosen while looking at these sweeps: read
-this as a developer's figures, not as a blind test.
+The exponent of the cost is Li et al.'s (arXiv:2604.22753). The drift per decade, the scale over which neighbours are
+off alike (2 decades) and the share of an anchor were chosen while looking at these sweeps: read this as a developer's
+figures, not as a blind test.
 
 At 10% of the cost the error, over that of the whole pool, is
 

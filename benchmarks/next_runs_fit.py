@@ -15,7 +15,7 @@ from fitting import ensemble, posterior
 from fitting.laws import Law, law_named
 from fitting.next_runs import knowledge
 from fitting.points import Points
-from fitting.posterior import DRIFT, NOISE, STARTS, Mode, priors
+from fitting.posterior import STARTS, Mode, priors, scales
 
 ROUNDS = 120
 SAME = 1e-9  # relative decrease of the objective below which a start has arrived
@@ -24,6 +24,8 @@ SAME = 1e-9  # relative decrease of the objective below which a start has arrive
 def slopes_of(name: str, theta: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ln L (starts, points) and its slopes (starts, points, parameters) at theta (starts, parameters)."""
     x0, x1 = x[None, :, 0], x[None, :, 1]
+    if name == "kaplan":
+        return _kaplan_slopes(theta, x0, x1)
     a, alpha, b, beta, e = (theta[:, i, None] for i in range(5))
     gamma = np.exp(theta[:, 5, None]) if name == "gamma" else np.ones_like(a)
     capacity, data = a / gamma - alpha * x0, b / gamma - beta * x1
@@ -39,6 +41,15 @@ def slopes_of(name: str, theta: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, 
     return value, np.stack(columns, axis=-1)
 
 
+def _kaplan_slopes(theta: np.ndarray, x0: np.ndarray, x1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, alpha_n, b, alpha_d = (theta[:, i, None] for i in range(4))
+    capacity, data = (a - alpha_n * x0) / alpha_d, b / alpha_d - x1
+    total = np.logaddexp(capacity, data)
+    share = np.exp(capacity - total)
+    columns = [share, -x0 * share, 1 - share, total - capacity * share - b / alpha_d * (1 - share)]
+    return alpha_d * total, np.stack([np.broadcast_to(c, total.shape) for c in columns], axis=-1)
+
+
 def posterior_mode(
     law: Law,
     features: np.ndarray,
@@ -46,16 +57,14 @@ def posterior_mode(
     flops: np.ndarray,
     target_flops: float,
     keep: np.ndarray,
-    exponent_sd: float,
 ) -> Mode:
     """What fitting.posterior.posterior_mode returns."""
     centre = law.centre(features[keep])
     x, y = features[keep] - centre, log_loss[keep]
-    distance = np.maximum(np.log10(target_flops / flops[keep]), 0.0)
-    weight = 1 / np.hypot(NOISE, DRIFT * distance)
+    weight = 1 / scales(flops[keep], y, target_flops)
     bounds = law.parameters(x, y)
     lower, upper = (np.asarray([getattr(p, side) for p in bounds]) for side in ("lower", "upper"))
-    mean, inverse_sd = priors([p.name for p in bounds], exponent_sd)
+    mean, inverse_sd = priors(law)
     starts = law.starts(x, y)
     chosen = starts[np.linspace(0, len(starts) - 1, min(STARTS, len(starts))).astype(int)]
     theta = np.clip(chosen, lower + 1e-6, upper - 1e-6)
@@ -111,8 +120,7 @@ def slopes_at(mode: Mode, n_params: np.ndarray, d_tokens: np.ndarray) -> np.ndar
 
 def prior_inverse_sd(mode: Mode) -> np.ndarray:
     """1/sd of the prior on each parameter, 0 where there is none."""
-    names = [parameter.name for parameter in mode.law.parameters(np.zeros((1, 2)), np.zeros(1))]
-    return priors(names, dict(ensemble.MEMBERS)[mode.law.name])[1]
+    return priors(mode.law)[1]
 
 
 def evaluate(law: Law, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -130,10 +138,10 @@ def largest_difference(problems: Sequence[tuple[Points, float]]) -> float:
     worst = 0.0
     for points, target_flops in problems:
         everything = np.ones(len(points), dtype=bool)
-        for name, exponent_sd in ensemble.MEMBERS:
+        for name in ensemble.MEMBERS:
             law = law_named(name)
             features = law.features(points.columns())
-            problem = (law, features, np.log(points.loss), points.flops_6nd, target_flops, everything, exponent_sd)
+            problem = (law, features, np.log(points.loss), points.flops_6nd, target_flops, everything)
             ours, theirs = posterior_mode(*problem), posterior.posterior_mode(*problem)
             size = np.sqrt(target_flops / 6 / 20)  # D = 20 N
             at = np.log(np.asarray([[size, 20 * size]]))

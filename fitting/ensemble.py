@@ -2,7 +2,8 @@
 
 Each law is fitted for the target's compute (fitting/posterior.py). How fast each one goes wrong is measured on the
 points themselves: fit below a cut, predict the largest runs above it, error per decade. Laws are averaged with
-weights 1 / (that rate^2 + RATE_FLOOR^2). The scale of the average is
+weights 1 / (that rate^2 + RATE_FLOOR^2)^2. The three laws leave the future open on both sides: Chinchilla's bends most
+towards its floor, Kaplan's has none. The scale of the average is
 
     s^2 = parameter variance + disagreement of the laws + HOME^2 + (rate x decades to the target)^2
 
@@ -22,19 +23,20 @@ from fitting.errors import InputError
 from fitting.fit import require_spread
 from fitting.laws import law_named
 from fitting.points import Points
-from fitting.posterior import Mode, posterior_mode
+from fitting.posterior import PRIORS, Mode, above_best, posterior_mode
 
-MEMBERS = (("chinchilla", 0.1), ("gamma", 0.2))  # law, standard deviation of its exponents' prior
+MEMBERS = tuple(PRIORS)  # laws with published exponents to hold what the points leave open
 CUTS = (2.0, 3.0, 5.0, 10.0, 20.0)  # spans of the forward chain
 TARGET_SHARE = 1.5  # the chain's targets cost at least C_max / 1.5, as in the backtest
 FEWEST_BELOW = 10  # points below a cut
-RATE_FLOOR = 0.01  # per decade
+RATE_FLOOR = 0.005  # per decade: what the noise of a run (0.004) does to a rate measured over 0.8 decades
+FAR_ABOVE = 0.01  # of ln L above the best of its compute, where a run begins to count less in an error rate
 RATE_UNKNOWN = 0.03  # per decade, where no cut leaves enough points; as large as the median pool's
 SHORTEST = 0.25  # decades; shorter lever arms would blow up the error per decade
-HOME = 0.004  # standard deviation of ln L at no distance at all
+HOME = 0.012  # standard deviation of ln L at no distance: noise of one run and error of any law (public sweeps at 3x)
 NEAREST = 0.1  # decades that every target is away at least
 # Quantiles of |error| / s over the public sweeps, the last line of docs/forecasts.md.
-QUANTILES = {0.5: 0.332, 0.9: 1.070}
+QUANTILES = {0.5: 0.429, 0.9: 0.815}
 
 
 @dataclass(frozen=True)
@@ -132,31 +134,36 @@ def fit_ensemble(
     compute = points.flops_6nd if compute is None else compute
     members, modes = [], {}
     everything = np.ones(len(points), dtype=bool)
-    for name, exponent_sd in MEMBERS:
+    for name in MEMBERS:
         law = law_named(name)
         features, log_loss = law.features(points.columns()), np.log(points.loss)
         try:
             require_spread(points, law, features - law.centre(features), log_loss)
         except InputError:
-            if name == MEMBERS[0][0]:
+            if name == MEMBERS[0]:
                 raise
             continue  # more parameters than these points can bear
-        rates = _error_rates(name, exponent_sd, points, compute)
+        rates = _error_rates(name, points, compute)
         rate = float(np.sqrt(np.mean(np.square(rates)))) if rates else RATE_UNKNOWN
-        members.append(Member(name, 1 / (rate**2 + RATE_FLOOR**2), rate, bool(rates)))
+        members.append(Member(name, (rate**2 + RATE_FLOOR**2) ** -2, rate, bool(rates)))
         for group in half_decades:
             report(f"{name} for 1e{group / 2:g} FLOPs")
             target = max(10 ** (float(group) / 2), float(compute.max()))
-            modes[name, int(group)] = _mode(name, exponent_sd, points, compute, target, everything)
+            modes[name, int(group)] = _mode(name, points, compute, target, everything)
     total = sum(member.weight for member in members)
     shown = tuple(dataclasses.replace(member, weight=member.weight / total) for member in members)
     return Ensemble(shown, modes, float(compute.max()))
 
 
-def _error_rates(name: str, exponent_sd: float, points: Points, compute: np.ndarray) -> list[float]:
-    """Root-mean-square error per decade for every cut that leaves enough points on both sides."""
+def _error_rates(name: str, points: Points, compute: np.ndarray) -> list[float]:
+    """Root-mean-square error per decade for every cut that leaves enough points on both sides.
+
+    Runs far above the best loss of their compute count less: no law predicts them, and nobody plans one.
+    """
     largest = float(compute.max())
     above = compute >= largest / TARGET_SHARE
+    log_loss = np.log(points.loss)
+    weights = 1 / (FAR_ABOVE**2 + above_best(compute, log_loss)[above] ** 2)
     rates, seen = [], set()
     for cut in CUTS:
         below = compute <= largest / cut * (1 + 1e-9)
@@ -164,14 +171,14 @@ def _error_rates(name: str, exponent_sd: float, points: Points, compute: np.ndar
         if below.sum() < FEWEST_BELOW or values < 3 or int(below.sum()) in seen:
             continue
         seen.add(int(below.sum()))
-        mode = _mode(name, exponent_sd, points, compute, largest, below)
+        mode = _mode(name, points, compute, largest, below)
         predicted, _ = mode.predict(mode.law.features(points.columns())[above])
         decades = float(np.log10(np.median(compute[above]) / compute[below].max()))
-        error = float(np.sqrt(np.mean((predicted - np.log(points.loss[above])) ** 2)))
+        error = float(np.sqrt(np.average((predicted - log_loss[above]) ** 2, weights=weights)))
         rates.append(error / max(decades, SHORTEST))
     return rates
 
 
-def _mode(name: str, exponent_sd: float, points: Points, compute: np.ndarray, target: float, keep: np.ndarray) -> Mode:
+def _mode(name: str, points: Points, compute: np.ndarray, target: float, keep: np.ndarray) -> Mode:
     law = law_named(name)
-    return posterior_mode(law, law.features(points.columns()), np.log(points.loss), compute, target, keep, exponent_sd)
+    return posterior_mode(law, law.features(points.columns()), np.log(points.loss), compute, target, keep)

@@ -1,9 +1,16 @@
 """One law fitted for one purpose: to extrapolate to a target compute.
 
-Each point's scale grows with its distance to the target, s_i = hypot(NOISE, DRIFT log10(C_target / C_i)): no law is
-exact, so far-away runs are biased and not only noisy. Weak priors hold exponents that the points leave open. The
-mode of  sum_i (sqrt(1 + r_i^2) - 1) + sum_j ((theta_j - mu_j) / s_j)^2 / 2,  r_i = (ln L_law - ln L_i) / s_i
-(pseudo-Huber, Hartley and Zisserman 2004, appendix 6.8), is found by trust-region least squares from several starts;
+No law is exact, so far-away runs are biased and not only noisy: each point's scale is
+
+    s_i^2 = NOISE^2 + (DRIFT log10(C_target / C_i))^2 + (ln L_i - ln L_best,i)^2
+
+with L_best,i the lowest loss among runs that cost no more: a run far above it (a large model that has seen almost
+nothing, a recipe that went wrong) follows no power law and says little about runs that do. Priors hold exponents that
+the points leave open: each law's at its own published fits. The mode of
+
+    sum_i (sqrt(1 + r_i^2) - 1) + sum_j ((theta_j - mu_j) / s_j)^2 / 2,  r_i = (ln L_law - ln L_i) / s_i
+
+(pseudo-Huber, Hartley and Zisserman 2004, appendix 6.8) is found by trust-region least squares from several starts;
 its Laplace covariance is the parameters' uncertainty.
 """
 
@@ -17,10 +24,18 @@ from fitting.laws import Law
 from fitting.solve import evaluate, jacobian
 
 NOISE = 0.004  # standard deviation of ln L near the target (seed noise of public runs is 0.0004-0.01)
-DRIFT = 0.03  # per decade of compute; developed on public sweeps, see docs/forecasts.md
-# Mean of alpha and beta over published fits (Hoffmann .34/.28, Besiroglu .35/.37, Muennighoff .35, Gadre, Llama 3 .54).
-EXPONENT_MEAN = 0.38
-LN_GAMMA_SD = 0.5
+DRIFT = 0.01  # per decade of compute; developed on public sweeps, see docs/forecasts.md
+SAME_COMPUTE = 1.02  # runs of one IsoFLOP slice differ by less
+# (mean, standard deviation) of exponents by law and parameter. Means: published fits of that very law, whose exponents
+# differ from law to law because the forms do. Standard deviations: 30% of the mean, and 0.5 of ln gamma (assumptions).
+PRIORS = {
+    # alpha/beta: Hoffmann et al. 2022 .34/.28, Besiroglu et al. 2024 .35/.37, Muennighoff et al. 2023 .35/.35.
+    "chinchilla": {"alpha": (0.34, 0.10), "beta": (0.34, 0.10)},
+    # Busbridge et al. 2025 (arXiv:2502.08606): alpha .41, beta .43, gamma .45.
+    "gamma": {"alpha": (0.42, 0.12), "beta": (0.42, 0.12), "ln_gamma": (-0.8, 0.5)},
+    # Kaplan et al. 2020 (arXiv:2001.08361): alpha_N .076, alpha_D .095 (eq. 1.1, 1.2) and .103 (table 2).
+    "kaplan": {"alpha_n": (0.09, 0.03), "alpha_d": (0.09, 0.03)},
+}
 STARTS = 12
 
 
@@ -47,18 +62,17 @@ def posterior_mode(
     flops: np.ndarray,
     target_flops: float,
     keep: np.ndarray,
-    exponent_sd: float,
 ) -> Mode:
     """The mode given the points where `keep` holds; the arrays stay whole, so that one compiled program serves."""
     from scipy.optimize import least_squares
 
     centre = law.centre(features[keep])
     x = features - centre
-    distance = np.maximum(np.log10(target_flops / flops), 0.0)
-    weight = np.where(keep, 1 / np.hypot(NOISE, DRIFT * distance), 0.0)
+    weight = np.zeros(len(x))
+    weight[keep] = 1 / scales(flops[keep], log_loss[keep], target_flops)
     bounds = law.parameters(x[keep], log_loss[keep])
     lower, upper = (np.asarray([getattr(p, side) for p in bounds]) for side in ("lower", "upper"))
-    mean, inverse_sd = priors([p.name for p in bounds], exponent_sd)
+    mean, inverse_sd = priors(law)
     informed = inverse_sd > 0
 
     def residuals(theta: np.ndarray) -> np.ndarray:
@@ -82,11 +96,25 @@ def posterior_mode(
     return Mode(law, centre, best.x, np.linalg.pinv(information, rcond=1e-12, hermitian=True))
 
 
-def priors(names: list[str], exponent_sd: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and 1/sd by parameter name; 1/sd = 0 where there is no prior."""
-    mean = np.asarray([EXPONENT_MEAN if name in ("alpha", "beta") else 0.0 for name in names])
-    sd = {"alpha": exponent_sd, "beta": exponent_sd, "ln_gamma": LN_GAMMA_SD}
-    return mean, np.asarray([1 / sd[name] if name in sd else 0.0 for name in names])
+def scales(flops: np.ndarray, log_loss: np.ndarray, target_flops: float) -> np.ndarray:
+    """s of each point, (points,)."""
+    drift = DRIFT * np.maximum(np.log10(target_flops / flops), 0.0)
+    return np.sqrt(NOISE**2 + drift**2 + above_best(flops, log_loss) ** 2)
+
+
+def above_best(flops: np.ndarray, log_loss: np.ndarray) -> np.ndarray:
+    """How far ln L lies above the lowest among runs that cost no more, (points,)."""
+    order = np.argsort(flops)
+    lowest = np.minimum.accumulate(log_loss[order])
+    return log_loss - lowest[np.searchsorted(flops[order], SAME_COMPUTE * flops, side="right") - 1]
+
+
+def priors(law: Law) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and 1/sd of each parameter; 1/sd = 0 where there is no prior."""
+    known = PRIORS.get(law.name, {})
+    names = [p.name for p in law.parameters(np.zeros((1, len(law.inputs))), np.zeros(1))]
+    mean = np.asarray([known[name][0] if name in known else 0.0 for name in names])
+    return mean, np.asarray([1 / known[name][1] if name in known else 0.0 for name in names])
 
 
 def _robust(r: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from fitting.fit import fit_law
 from fitting.laws import law_named
 from fitting.lint import Severity, condition, lint_design
 from fitting.points import Points
-from fitting.posterior import posterior_mode
+from fitting.posterior import above_best, posterior_mode
 
 
 def test_average_finds_the_law_that_made_the_points():
@@ -51,12 +51,47 @@ def test_an_inconsistent_sweep_gets_a_wide_band():
     assert forecast(bent, *target).scale[0] > 1.5 * forecast(clean, *target).scale[0]
 
 
-def test_posterior_mode_without_noise_is_the_law():
+def test_hopeless_runs_do_not_move_the_forecast():
+    """Models 30 to 100 times too large for their few tokens, 15-40% above the law: no power law holds for them."""
+    clean = grid_points(noise=0.002)
+    n, d = np.repeat([1e9, 3e9, 1e10], 3), np.tile([3e8, 6e8, 1.2e9], 3)
+    starved = law_points(n, d)
+    loss = np.concatenate([clean.loss, starved.loss * np.linspace(1.4, 1.15, 9)])
+    n, d = np.concatenate([clean.n_params, n]), np.concatenate([clean.d_tokens, d])
+    both = Points(n, d, loss, 6 * n * d, tuple(map(str, range(len(n)))), "starved", "n", "6ND")
+    target = np.asarray([3e9]), np.asarray([3e11])
+    assert forecast(both, *target).loss[0] == pytest.approx(forecast(clean, *target).loss[0], rel=0.005)
+
+
+def test_losses_without_a_floor_are_followed():
+    """Kaplan et al. 2020, eq. 1.5 with their constants: Chinchilla's floor alone would be 4% too high at 100x."""
+    n, d = (part.ravel() for part in np.meshgrid(np.geomspace(1e6, 3e8, 6), np.geomspace(1e8, 1e10, 6)))
+
+    def kaplan(n, d):
+        return ((6.4e13 / n) ** (0.076 / 0.103) + 1.8e13 / d) ** 0.103
+
+    loss = kaplan(n, d) * np.exp(0.002 * np.random.RandomState(0).standard_normal(len(n)))
+    points = Points(n, d, loss, 6 * n * d, tuple(map(str, range(len(n)))), "made", "n", "6ND")
+    average = forecast(points, np.asarray([3e9]), np.asarray([1e11]))
+    assert average.loss[0] == pytest.approx(kaplan(3e9, 1e11), rel=0.01)
+    assert max(average.members, key=lambda member: member.weight).law == "kaplan"
+
+
+def test_height_above_the_best_of_no_more_compute():
+    """By hand: the second and third cost the same within 2%, the fourth is the best, the fifth is 0.5 above it."""
+    flops, log_loss = np.asarray([1.0, 2.0, 2.01, 4.0, 8.0]), np.asarray([1.5, 1.0, 1.3, 0.5, 1.0])
+    order = np.asarray([3, 0, 4, 2, 1])
+    np.testing.assert_allclose(above_best(flops, log_loss), [0.0, 0.0, 0.3, 0.0, 0.5])
+    np.testing.assert_allclose(above_best(flops[order], log_loss[order]), np.asarray([0, 0, 0.3, 0, 0.5])[order])
+
+
+def test_posterior_mode_without_noise_and_priors_is_the_law(monkeypatch):
+    monkeypatch.setattr("fitting.posterior.PRIORS", {})
     points = grid_points()
     law = law_named("chinchilla")
     features = law.features(points.columns())
     keep = np.ones(len(points), dtype=bool)
-    mode = posterior_mode(law, features, np.log(points.loss), points.flops, points.flops.max(), keep, exponent_sd=10.0)
+    mode = posterior_mode(law, features, np.log(points.loss), points.flops, points.flops.max(), keep)
     predicted, variance = mode.predict(features)
     np.testing.assert_allclose(predicted, np.log(points.loss), atol=1e-4)
     assert (variance > 0).all()

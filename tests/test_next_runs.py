@@ -15,6 +15,7 @@ from fitting.next_runs.acquire import ANCHOR_SHARE, ANCHORS, Role, buy
 from fitting.next_runs.answer import next_runs
 from fitting.next_runs.candidates import NEAREST_TARGET, Runs, ladder, not_measured
 from fitting.next_runs.knowledge import (
+    BIAS,
     Knowledge,
     as_forecast,
     constants_covariance,
@@ -26,7 +27,7 @@ from fitting.next_runs.knowledge import (
 )
 from fitting.next_runs.optimum import blend_of, near_optimum
 from fitting.next_runs.stop import Verdict
-from fitting.posterior import DRIFT, NOISE
+from fitting.posterior import NOISE
 from fitting.solve import jacobian
 
 TARGET = Runs.of(np.asarray([4e9]), np.asarray([4e11]))  # 9.6e21 FLOPs, 16 times the grid's largest run
@@ -110,7 +111,7 @@ def test_discrepancy_is_a_covariance_that_vanishes_at_the_target(offered):
     assert np.linalg.eigvalsh(matrix).min() > -1e-15
     np.testing.assert_allclose(discrepancy(TARGET, offered, float(TARGET.compute[0])), 0.0)
     far = float(np.log10(TARGET.compute[0] / offered.compute[0]))
-    assert matrix[0, 0] == pytest.approx((DRIFT * far) ** 2)
+    assert matrix[0, 0] == pytest.approx((BIAS * far) ** 2)
 
 
 def test_greedy_pair_is_the_best_of_all_pairs(points, ensemble):
@@ -127,11 +128,15 @@ def test_greedy_pair_is_the_best_of_all_pairs(points, ensemble):
 
 
 def test_a_far_cheap_run_is_worth_less_when_runs_are_biased(points, ensemble, offered):
-    """The same covariance, seen with noise alone or with the discrepancy of its distance too."""
+    """The same covariance, seen with noise alone or with the discrepancy of its distance too: what the laws learn."""
     biased = as_forecast(ensemble, TARGET, offered)
     trusting = dataclasses.replace(biased, seen_with=np.full(len(biased.seen_with), NOISE**2))
     far = int(np.argmin(offered.compute))
-    assert 0 <= biased.worth()[far] < 0.5 * trusting.worth()[far]
+
+    def learned(known: Knowledge) -> float:
+        return float(known.weights @ (known.covariance - known.bought(far).covariance)[:, 0, 0])
+
+    assert 0 <= learned(biased) < 0.5 * learned(trusting)
 
 
 def test_a_second_run_beside_the_first_is_worth_less_when_neighbours_share_their_bias(points, ensemble):

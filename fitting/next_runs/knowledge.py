@@ -5,12 +5,12 @@ covariance of ln L over targets t and candidates c; a run is seen with variance 
 
     S_k <- S_k - S_k[:, c] S_k[c, :] / (S_k[c, c] + u_c).
 
-No law is exact: a run Delta decades of compute below the target is off the law by DRIFT x Delta (fitting/posterior.py).
-There are two readings of that. The forecast takes it as noise of each run: S = J Sigma J^T and u_c = NOISE^2 +
-(DRIFT Delta_c)^2. But neighbours are off alike, so that ten cheap runs do not average their bias away: `discrepancy`
-gives it as a covariance, the law's constants follow by generalised least squares (Rasmussen and Williams 2006, eq. 2.41
-and 2.42), and u_c = NOISE^2. Runs are chosen by the second reading, which chooses better (docs/next.md); the interval
-that is promised is the forecast's own.
+No law is exact: a run Delta decades of compute below the target is off the law, and the more so the larger Delta is.
+There are two readings of that. The forecast takes it as noise of each run (fitting/posterior.py): S = J Sigma J^T and
+u_c = NOISE^2 + (DRIFT Delta_c)^2. But neighbours are off alike, so that ten cheap runs do not average their bias away:
+`discrepancy` gives it as a covariance, the law's constants follow by generalised least squares (Rasmussen and Williams
+2006, eq. 2.41 and 2.42), and u_c = NOISE^2. Runs are chosen by the second reading, which chooses better (docs/next.md);
+the interval that is promised is the forecast's own.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitting.ensemble import HOME, MEMBERS, NEAREST, Ensemble
+from fitting.ensemble import HOME, NEAREST, Ensemble
 from fitting.next_runs.candidates import Runs
 from fitting.points import Points
 from fitting.posterior import DRIFT, NOISE, Mode, priors
 from fitting.solve import evaluate, jacobian
 
+BIAS = 0.03  # of ln L per decade, what neighbours share of it; developed on public sweeps
 ALIKE = 2.0  # decades of N and D over which runs are off the law alike; chosen on public sweeps, see docs/next.md
 
 
@@ -133,7 +134,7 @@ def discrepancy(these: Runs, those: Runs, target_flops: float) -> np.ndarray:
     for name in ("n_params", "d_tokens"):
         a, b = (np.log10(getattr(runs, name)) for runs in (these, those))
         distance = distance + (a[:, None] - b[None]) ** 2
-    size = DRIFT**2 * np.outer(_decades(these, target_flops), _decades(those, target_flops))
+    size = BIAS**2 * np.outer(_decades(these, target_flops), _decades(those, target_flops))
     return size * np.exp(-distance / (2 * ALIKE**2))
 
 
@@ -144,9 +145,7 @@ def constants_covariance(mode: Mode, known: Runs, target_flops: float) -> np.nda
 
 
 def _constants(mode: Mode, slopes: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    x = np.zeros((1, len(mode.centre)))
-    names = [parameter.name for parameter in mode.law.parameters(x, np.zeros(1))]
-    _, inverse_sd = priors(names, dict(MEMBERS)[mode.law.name])
+    _, inverse_sd = priors(mode.law)
     information = slopes.T @ inverse @ slopes + np.diag(inverse_sd**2)
     return np.linalg.pinv(information, rcond=1e-12, hermitian=True)
 

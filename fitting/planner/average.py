@@ -48,7 +48,7 @@ class AverageLaw(Belief):
             parts.append(_surface(mode, theta[np.arange(count) % len(theta)]))
         names = ("E", "A", "B", "alpha", "beta", "gamma")
         order = rng.permutation(DRAWS)  # laws mixed, so that any part of the draws is a fair sample
-        columns = [np.concatenate([np.broadcast_to(getattr(p, n), np.shape(p.E)) for p in parts]) for n in names]
+        columns = [np.concatenate([np.broadcast_to(getattr(p, n), np.shape(p.A)) for p in parts]) for n in names]
         return Surface(*(column[order] for column in columns))
 
     def loss_variance(self, n_params: float, d_tokens: float) -> Mapping[str, float]:
@@ -62,7 +62,7 @@ class AverageLaw(Belief):
         return {
             "constants of the laws": shrink * parameters,
             "choice of the law": shrink * disagreement,
-            "noise of one run": shrink * HOME**2,
+            "one run, however near": shrink * HOME**2,
             "the laws' own error, growing with distance": shrink * distance,
         }
 

@@ -75,7 +75,7 @@ def belief_from_average(
     ensemble = fit_ensemble(points, groups, report=report)
     tested = all(member.tested for member in ensemble.members)
     theta_draws = {}
-    for place, (name, exponent_sd) in enumerate(MEMBERS):
+    for place, name in enumerate(MEMBERS):
         if name not in {member.law for member in ensemble.members}:
             continue
         report(f"{name}: draws of its constants")
@@ -84,7 +84,7 @@ def belief_from_average(
         parameters = law.parameters(features - law.centre(features), np.log(points.loss))
         bounds = np.asarray([[p.lower for p in parameters], [p.upper for p in parameters]])
         targets = [max(10 ** (group / 2), largest) for group in groups]
-        drawn = posterior_draws(modes, targets, points, exponent_sd, bounds, SEED + place)
+        drawn = posterior_draws(modes, targets, points, bounds, SEED + place)
         theta_draws |= {(name, group): theta for group, theta in zip(groups, drawn, strict=True)}
     return AverageLaw(
         shown=Provenance(

@@ -13,7 +13,7 @@ import numpy as np
 from fitting.ensemble import QUANTILES
 from fitting.planner.belief import LEVEL, NORMAL_90
 from fitting.points import Points
-from fitting.posterior import DRIFT, NOISE, Mode, priors
+from fitting.posterior import Mode, priors, scales
 from fitting.solve import evaluate
 
 WALKERS = 64
@@ -31,7 +31,6 @@ def posterior_draws(
     modes: list[Mode],
     targets: list[float],
     points: Points,
-    exponent_sd: float,
     bounds: np.ndarray,
     seed: int,
 ) -> list[np.ndarray]:
@@ -41,12 +40,12 @@ def posterior_draws(
     """
     rng = np.random.RandomState(seed)
     law = modes[0].law
-    mean, inverse_sd = priors([p.name for p in law.parameters(*_centred(modes[0], points))], exponent_sd)
+    mean, inverse_sd = priors(law)
     walkers = _around(modes[0], bounds, rng)
     found = []
     for place, (mode, target) in enumerate(zip(modes, targets, strict=True)):
         x, log_loss = _centred(mode, points)
-        scale = np.hypot(NOISE, DRIFT * np.maximum(np.log10(target / points.flops_6nd), 0.0))
+        scale = scales(points.flops_6nd, log_loss, target)
 
         def log_density(theta: np.ndarray, x=x, log_loss=log_loss, scale=scale) -> np.ndarray:
             r = (evaluate(law, theta, x) - log_loss) / scale

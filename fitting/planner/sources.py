@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitting.cache import cache_folder
+from fitting.ensemble import QUANTILES
 from fitting.errors import InputError
 from fitting.planner.belief import Belief
 from fitting.planner.own_runs import OwnRuns, own_runs
 from fitting.planner.published import published
 from fitting.planner.stored import FORMAT, StoredLaw, read_law, restored, stored
 from fitting.points import Points
+from fitting.posterior import PRIORS
 from fitting.read import Columns, read_points
 from fitting.table import read_table
 
@@ -116,5 +118,6 @@ def own_runs_of(paths: Sequence[str], where: str | None, n_column: str) -> OwnRu
 
 def _key(points: Points, law: str, own: OwnRuns) -> str:
     """A name for what a stored law depends on."""
-    facts = [FORMAT, points.digest, points.n_definition, points.source, points.excluded, law, dataclasses.asdict(own)]
+    facts: list[object] = [FORMAT, points.digest, points.n_definition, points.source, points.excluded, law]
+    facts += [dataclasses.asdict(own), PRIORS, QUANTILES]  # a law kept before these changed says something else
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:24]
