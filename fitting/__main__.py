@@ -44,7 +44,7 @@ def fit(
     points: PointsOption,
     law: LawOption = "chinchilla",
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,
@@ -80,7 +80,7 @@ def fit(
     fitted = fit_law(measured, law, delta_of(objective), resamples)
     record = fit_record(fitted)
     if out is not None:
-        ready = plannable(fitted, own_runs_of(points, where, columns.n_params))
+        ready = plannable(fitted, own_runs_of(points, where, measured.n_definition))
         _write(out, json.dumps(record | ({"planner": stored(ready)} if ready else {})) + "\n")
     if as_json:
         typer.echo(json.dumps(record, indent=2))
@@ -95,7 +95,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="CSV to write: the loss of each target with its interval, row by row")],
     law: Annotated[str, typer.Option(help="auto (an average of laws), or one law")] = "auto",
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,
@@ -108,8 +108,8 @@ def predict(
 
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
     inputs = () if law == "auto" else law_named(law).inputs
-    n_params, d_tokens, extra = read_targets(targets, columns, inputs)
     measured = read_points(points, columns, where, inputs)
+    n_params, d_tokens, extra = read_targets(targets, columns, inputs, measured.n_definition)
     if law == "auto":
         from fitting.ensemble import forecast
 
@@ -136,7 +136,7 @@ def backtest(
     paths: Annotated[list[str], typer.Argument(help="pools: one CSV, Parquet file or store each")],
     pool_column: Annotated[str | None, typer.Option(help="splits each file into one pool a value")] = None,
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,
@@ -201,7 +201,8 @@ def _fit_average(
     from fitting.planner.sources import own_runs_of
     from fitting.planner.stored import StoredLaw, stored
 
-    measured, own = read_points(points, columns, where), own_runs_of(points, where, columns.n_params)
+    measured = read_points(points, columns, where)
+    own = own_runs_of(points, where, measured.n_definition)
     if not force:
         refuse_unidentifiable(measured)
     with Console(stderr=True).status("laws") as status:

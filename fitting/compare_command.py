@@ -46,7 +46,7 @@ def compare_sweeps(
     ] = None,
     level: LevelOption = LEVEL,
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,

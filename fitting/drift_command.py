@@ -40,7 +40,7 @@ def drift_constants(
         list[float] | None, typer.Option(help="keep runs up to this compute, FLOPs; may be given again [default: 10]")
     ] = None,
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,

@@ -21,7 +21,7 @@ from fitting.options import (
     PointsOption,
     WhereOption,
 )
-from fitting.read import Columns, design_of, points_of, runs_of_a_law
+from fitting.read import Columns, design_of, n_column_of, points_of, runs_of_a_law
 from fitting.table import Table, numbers, read_table
 
 
@@ -33,7 +33,7 @@ def lint(
         typer.Option(help="compute budget, 6ND, whose least loss runs may move [default: 10 times the largest]"),
     ] = None,
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     cluster_column: ClusterColumn = None,
@@ -63,8 +63,9 @@ def lint(
 def _of_finished(finished: Table, tried: Table | None, columns: Columns, source: str) -> list[Finding]:
     from fitting.lint_runs import lint_runs
 
+    names = {"n_params": n_column_of(finished, columns), "d_tokens": columns.d_tokens, "loss": columns.loss}
     standard = [
-        {**table, **{name: numbers(table, getattr(columns, name), source) for name in ("n_params", "d_tokens", "loss")}}
+        {**table, **{name: numbers(table, column, source) for name, column in names.items()}}
         for table in (finished, tried or finished)
     ]
     return lint_runs(points_of(finished, columns, source), *standard)

@@ -17,7 +17,12 @@ ObjectiveOption = Annotated[
 ]
 LevelOption = Annotated[float, typer.Option(help="level of the intervals")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the record as JSON")]
-NColumn = Annotated[str, typer.Option(help="column of N, parameters")]
+NColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="column of N, parameters [default: n_params; of a store n_params_non_embedding, as model.n counts]"
+    ),
+]
 DColumn = Annotated[str, typer.Option(help="column of D, training tokens")]
 LossColumn = Annotated[str, typer.Option(help="column of the loss, nats per token")]
 FlopsColumn = Annotated[str | None, typer.Option(help="column of C, training FLOPs [default: flops, else 6ND]")]

@@ -44,7 +44,7 @@ def profile_constants(
     ] = None,
     level: LevelOption = LEVEL,
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,

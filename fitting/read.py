@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from fitting.where import names_in, rows_where
 
 STANDARD_INPUTS = ("n_params", "d_tokens", "flops")  # Points has them whatever the law
 FLOPS, STATUS, ROLE = "flops", "status", "role"
+N_PARAMS, SWEEP_COUNT = "n_params", "n_params_non_embedding"
 DONE, CHECK = "done", "check"  # of a store: a finished run; one that checks the recipe and was trained another way
 
 
@@ -22,7 +24,7 @@ DONE, CHECK = "done", "check"  # of a store: a finished run; one that checks the
 class Columns:
     """Which column of the file means what."""
 
-    n_params: str = "n_params"
+    n_params: str | None = None  # None: n_column_of decides
     d_tokens: str = "d_tokens"
     loss: str = "loss"
     flops: str | None = None  # None: column "flops" where there is one, else 6ND
@@ -36,17 +38,24 @@ def read_points(
     inputs: Sequence[str] = (),
 ) -> Points:
     """Reads, filters and validates; `inputs` are those of the law. Raises InputError with file, column and row."""
-    needed = {columns.n_params, columns.d_tokens, columns.loss, *inputs, *names_in(where)}
-    needed |= {name for name in (columns.flops, columns.cluster) if name}
-    wanted = needed | {FLOPS, STATUS, ROLE, SEED, SPEC}
+    needed = {columns.d_tokens, columns.loss, *inputs, *names_in(where)}
+    needed |= {name for name in (columns.n_params, columns.flops, columns.cluster) if name}
+    wanted = needed | {FLOPS, STATUS, ROLE, SEED, SPEC, N_PARAMS, SWEEP_COUNT}
     table = read_table(paths, wanted)
     if SEED in table and SPEC not in table:  # no store of ours
         table = read_table(paths, wanted | {*RECIPE})
-    if not needed <= table.keys():
+    if not needed | {n_column_of(table, columns)} <= table.keys():
         table = read_table(paths)  # the refusal says which columns there are
     source = ", ".join(paths)
     kept, excluded = runs_of_a_law(table, where, source, columns.loss == "loss")
     return points_of(kept, columns, source, inputs, excluded)
+
+
+def n_column_of(table: Table, columns: Columns) -> str:
+    """The column of N: the one that was named; of a store the count of model.n and of its own law; else n_params."""
+    if columns.n_params is not None:
+        return columns.n_params
+    return SWEEP_COUNT if SPEC in table and SWEEP_COUNT in table else N_PARAMS
 
 
 def runs_of_a_law(
@@ -96,7 +105,7 @@ def points_of(
         flops=flops,
         cluster=tuple(str(label) for label in cluster),
         source=source,
-        n_definition=columns.n_params,
+        n_definition=n_column_of(table, columns),
         flops_definition=flops_definition,
         excluded=tuple(excluded),
         extra={name: numbers(table, name, source) for name in inputs if name not in STANDARD_INPUTS},
@@ -119,10 +128,16 @@ def _flops(table: Table, columns: Columns, source: str, flops_6nd: np.ndarray) -
 
 
 def read_targets(
-    path: str, columns: Columns = Columns(), inputs: Sequence[str] = ()
+    path: str, columns: Columns = Columns(), inputs: Sequence[str] = (), counted: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """N, D and further inputs of the runs to predict, row by row; a loss column is not needed and not read."""
+    """N, D and further inputs of the runs to predict, row by row; a loss column is not needed and not read.
+
+    counted: the column of N that the law was fitted in; a file without it has its N under n_params.
+    """
     table = read_table([path])
+    if counted is not None:
+        only = N_PARAMS in table and counted not in table
+        columns = dataclasses.replace(columns, n_params=N_PARAMS if only else counted)
     n_params, d_tokens = _counts(table, columns, path)
     if not len(n_params):
         raise InputError(f"{path}: no rows to predict; need one run a row")
@@ -150,7 +165,8 @@ def design_of(table: Table, columns: Columns, source: str) -> tuple[np.ndarray, 
 
 def _counts(table: Table, columns: Columns, source: str) -> tuple[np.ndarray, np.ndarray]:
     """N and D of every row."""
-    n_params, d_tokens = (numbers(table, name, source) for name in (columns.n_params, columns.d_tokens))
-    check_column(columns.n_params, n_params, LARGEST_COUNT, source)
+    name = n_column_of(table, columns)
+    n_params, d_tokens = (numbers(table, each, source) for each in (name, columns.d_tokens))
+    check_column(name, n_params, LARGEST_COUNT, source)
     check_column(columns.d_tokens, d_tokens, LARGEST_COUNT, source)
     return n_params, d_tokens

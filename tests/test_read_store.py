@@ -9,7 +9,7 @@ from test_figures import a_record
 
 from fitting import read_store, table
 from fitting.errors import InputError
-from fitting.read import Columns, read_points
+from fitting.read import Columns, read_points, read_targets
 from fitting.table import read_table
 from results.compact import compact
 from results.store import Store
@@ -33,6 +33,26 @@ def test_points_of_a_store_are_the_same_before_and_after_a_compaction(store):
     assert (after.digest, after.excluded) == (before.digest, before.excluded)
     assert len(after.loss) == 6
     assert after.excluded == ("1 runs with status running",)
+
+
+def test_n_of_a_store_is_what_model_n_counts_and_targets_are_counted_alike(store, tmp_path):
+    assert read_points([store.name]).n_definition == "n_params_non_embedding"
+    assert read_points([store.name]).digest == read_points([store.name], COLUMNS).digest
+    named = read_points([store.name], Columns(n_params="n_params"))
+    assert named.n_definition == "n_params"
+    assert (named.n_params > read_points([store.name]).n_params).all()
+
+    def n_of(text: str, counted: str) -> list[float]:
+        (tmp_path / "targets.csv").write_text(text)
+        return read_targets(str(tmp_path / "targets.csv"), counted=counted)[0].tolist()
+
+    both = "n_params,n_params_non_embedding,d_tokens\n2e6,1e6,1e8\n"
+    assert n_of(both, "n_params_non_embedding") == [1e6]
+    assert n_of("n_params,d_tokens\n1e6,1e8\n", "n_params_non_embedding") == [
+        1e6
+    ]  # typed by hand, as the table shows it
+    with pytest.raises(InputError, match="no column 'n_params_non_embedding'"):
+        n_of("N,d_tokens\n1e6,1e8\n", "n_params_non_embedding")
 
 
 def test_a_run_whose_own_file_is_newer_counts_once_with_what_that_says(store):

@@ -56,7 +56,7 @@ class Runs:
 
 def read_candidates(path: str, n_column: str, d_column: str, flops_column: str | None) -> Runs:
     """N, D and, where there is such a column, the cost of each run. Raises InputError with file, column and row."""
-    n_params, d_tokens, _ = read_targets(path, Columns(n_params=n_column, d_tokens=d_column))
+    n_params, d_tokens, _ = read_targets(path, Columns(d_tokens=d_column), counted=n_column)
     if len(n_params) > MOST:
         raise InputError(f"{path}: {len(n_params)} candidates; allowed are {MOST}. Keep those worth considering")
     priced = flops_column or (DEFAULT_COST if DEFAULT_COST in read_table([path]) else None)

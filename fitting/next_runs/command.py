@@ -22,7 +22,7 @@ def next_runs(
         str | None, typer.Option(help="CSV or Parquet with N and D (and flops, if not 6ND) of the runs to choose among")
     ] = None,
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     flops_column: FlopsColumn = None,
@@ -41,7 +41,9 @@ def next_runs(
         if not 0 < value <= LARGEST_FLOPS:
             raise InputError(f"{name} is {value:g}; allowed is 0 < FLOPs <= {LARGEST_FLOPS:g}. Give it as 1e22")
     measured = read_points(points, Columns(n_column, d_column, loss_column), where)
-    offered = read_candidates(candidates, n_column, d_column, flops_column) if candidates is not None else None
+    offered = None
+    if candidates is not None:
+        offered = read_candidates(candidates, measured.n_definition, d_column, flops_column)
     with Console(stderr=True).status("next runs") as status:
         answer = choose(measured, target_flops, budget, offered, lambda words: status.update(f"next runs: {words}"))
     if out is not None:

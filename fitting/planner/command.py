@@ -74,7 +74,7 @@ def plan(
         str, typer.Option(help="how a budget is spent: 6nd, or exact (attention, head)", rich_help_panel=RUN)
     ] = "6nd",
     where: WhereOption = None,
-    n_column: NColumn = "n_params",
+    n_column: NColumn = None,
     d_column: DColumn = "d_tokens",
     loss_column: LossColumn = "loss",
     cluster_column: ClusterColumn = None,

@@ -66,7 +66,7 @@ def law_of(source: LawSource, report: Callable[[str], None] = lambda words: None
     if source.constants is not None:
         return StoredLaw(published(source.constants), OwnRuns())
     points = read_points(list(source.points), source.columns, source.where)
-    own = own_runs_of(list(source.points), source.where, source.columns.n_params)
+    own = own_runs_of(list(source.points), source.where, points.n_definition)
     return kept_law(points, source.law, own, report, source.force)
 
 

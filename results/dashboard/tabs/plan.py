@@ -86,6 +86,7 @@ def _law(live: Live, moment: Moment) -> tuple[Belief, OwnRuns]:
     def make() -> tuple[Belief, OwnRuns]:
         names = (
             "status",
+            "role",
             "eval_bytes",
             "eval_tokens",
             "mfu",
