@@ -12,11 +12,13 @@ from fitting.points import Points
 from fitting.solve import Solutions
 
 SAME_BASIN = 1e-4  # relative difference in objective below which a start has reached the optimum's basin
+EXACT = 1e-16  # objective a point that is none: points of an exact law are missed by 1e-8 of ln L, and less
 STILL_GAINING = 1e-6  # relative; more than this in the last round of restarts means that the optimum was not reached
 # Condition number of the Jacobian with unit columns. Measured: 240 Chinchilla points 33; eight runs on one D/N ray
 # above 1e8. Above the first the constants are poorly conditioned, above the second no data can tell them apart.
 POOR_CONDITION = 1e3
 LOST_CONDITION = 1e6
+FEW_STARTS = 0.05  # share in the best basin below which another basin may have been missed; assumption
 
 
 class FitStatus(enum.Enum):
@@ -58,7 +60,7 @@ def prove(slopes: np.ndarray, found: Solutions, best: Solutions, gain: float) ->
         smallest_eigenvalue=float(np.linalg.eigvalsh(best.hessian[0][np.ix_(free, free)])[0]) if free.any() else 0.0,
         singular_values=tuple(float(value) for value in singular),
         starts=len(found.objective),
-        best_basin_share=float(np.mean(found.objective <= best.objective[0] * (1 + SAME_BASIN))),
+        best_basin_share=float(np.mean(found.objective <= best.objective[0] * (1 + SAME_BASIN) + len(slopes) * EXACT)),
         restart_gain=gain,
     )
 
@@ -88,6 +90,13 @@ def judge(
         return FitStatus.POORLY_CONDITIONED, (
             f"some constants trade against each other (condition number {proof.condition:.0f}, smallest curvature "
             f"{proof.smallest_eigenvalue:.1e}); read the predictions, not the constants"
+        )
+    if proof.best_basin_share < FEW_STARTS:
+        reached = round(proof.best_basin_share * proof.starts)
+        return FitStatus.POORLY_CONDITIONED, (
+            f"{f'only {reached}' if reached else 'none'} of {proof.starts} starts reached this optimum"
+            f"{'' if reached else ', restarts around the best did'}: there may be a better one; read the predictions, "
+            f"not the constants"
         )
     return FitStatus.CONVERGED, (
         f"{proof.best_basin_share:.0%} of {proof.starts} starts reach this optimum, gradient "

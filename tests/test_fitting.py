@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -18,8 +19,10 @@ from fitting.errors import InputError
 from fitting.fit import FitStatus, fit_law
 from fitting.points import Points
 from fitting.predict import predict
+from fitting.proof import judge
 from fitting.read import read_points
 from fitting.show import si
+from fitting.solve import solve
 
 TRUE = {"E": 1.7, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.37}
 
@@ -71,6 +74,18 @@ def test_one_ray_of_tokens_per_parameter_is_not_identified():
     fit = fit_law(points, resamples=100)
     assert fit.status is FitStatus.NOT_IDENTIFIED
     assert "vary N and D independently" in fit.sentence
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.0, "none of 108 starts reached"), (0.01, "only 1 of 108 starts")])
+def test_an_optimum_that_hardly_a_start_reaches_is_not_called_converged(share, words):
+    fit = fit_law(grid_points(noise=0.003), resamples=100)
+    assert fit.status is FitStatus.CONVERGED
+    x = fit.inputs(fit.points.columns())
+    best = solve(fit.law, x, np.log(fit.points.loss), fit.theta[None])
+    proof = dataclasses.replace(fit.proof, best_basin_share=share)
+    status, sentence = judge(fit.points, fit.law, x, np.log(fit.points.loss), best, proof)
+    assert status is FitStatus.POORLY_CONDITIONED
+    assert sentence.startswith(words)
 
 
 def test_clusters_are_resampled_together():

@@ -3,8 +3,8 @@
 Busbridge et al. 2025, eq. 8 (arXiv:2502.08606), their teacher law. L in nats per token, N in parameters, D in tokens.
 gamma = 1 is Chinchilla; E = 0 with beta = 1 and gamma = alpha_D is Kaplan et al. 2020, eq. 1.5. One exponent more lets
 the value of data depend on the size of the model, as it does. Good for densely sampled sweeps: on public ones it
-predicts 2-8x better than Chinchilla's form. It fails on sweeps with few sizes or horizons, where gamma is not identified
-and the law can be far off.
+predicts 2-8x better than Chinchilla's form. It fails on sweeps with few sizes or horizons, where gamma is not
+identified and the law can be far off.
 """
 
 from __future__ import annotations
