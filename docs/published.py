@@ -93,6 +93,7 @@ def document(published: Published) -> str:
     words = dict(
         table=tables.forecast_table(published),
         laws=tables.law_table(published),
+        today=tables.today_table(published),
         spans=tables.span_table(published),
         positions=tables.position_table(published),
         copying=tables.copying_table(published),

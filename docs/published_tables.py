@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fitting.ensemble import forecast
 from fitting.fit import Fit, fit_law
 from fitting.points import Points
 from fitting.predict import predict
@@ -71,6 +72,22 @@ def column(one: Outcome) -> float:
 
 def cell(one: Outcome) -> str:
     return f"{one.error:+.1%} ({'in' if one.inside else 'out'})"
+
+
+def today_table(published: Published) -> str:
+    """Today's average of laws, from all fitted runs. Not sealed: these outcomes were known when it was changed."""
+    points, targets = published.points(), published.role(TARGET)
+    asked = [np.asarray([getattr(t, name) for t in targets]) for name in (points.n_definition, "d_tokens", "flops")]
+    found = forecast(points, *asked)
+    low, high = found.band(0.9)
+    rows = []
+    for place, target in enumerate(targets):
+        truth = target.loss or math.nan
+        said = f"{found.loss[place]:.3f} ({low[place]:.3f} .. {high[place]:.3f})"
+        error, inside = found.loss[place] / truth - 1, low[place] <= truth <= high[place]
+        size, tokens = si(target.n_params_non_embedding), si(target.d_tokens)
+        rows.append([size, tokens, f"{truth:.3f}", said, f"{error:+.1%} ({'in' if inside else 'out'})"])
+    return markdown(["N", "D", "loss", "today's forecast", "error"], rows)
 
 
 def law_table(published: Published) -> str:

@@ -33,6 +33,7 @@ from fitting.options import (
     WhereOption,
 )
 from fitting.planner.command import plan
+from fitting.points import LARGEST_FLOPS
 from fitting.profile_command import profile_constants
 from fitting.read import Columns, read_points, read_targets
 
@@ -68,6 +69,8 @@ def fit(
     from fitting.record import fit_record
     from fitting.show import fit_tables
 
+    if bad := [value for value in flops or () if not 0 < value <= LARGEST_FLOPS]:
+        raise InputError(f"--flops is {bad[0]:g}; allowed is 0 < FLOPs <= {LARGEST_FLOPS:g}. Give it as 1e22")
     columns = Columns(n_column, d_column, loss_column, flops_column, cluster_column)
     if law == "auto":
         if objective != "huber":

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from fitting.laws import law_names
+
 PointsOption = Annotated[
     list[str], typer.Option("--points", help="CSV or Parquet file, folder of a store, or glob; may be given again")
 ]
 WhereOption = Annotated[str | None, typer.Option(help="keep the rows for which this holds, e.g. 'flops < 1e21'")]
-LawOption = Annotated[str, typer.Option(help="which law")]
+LawOption = Annotated[str, typer.Option(help=f"which law: {', '.join(law_names())}")]
 ResamplesOption = Annotated[int, typer.Option(min=100, max=100_000, help="bootstrap resamples")]
 ObjectiveOption = Annotated[
     str, typer.Option(help="huber (width 0.001 on ln L), huber:WIDTH, mse (least squares) or lad (absolute deviations)")

@@ -21,6 +21,9 @@ LOST_CONDITION = 1e6
 FEW_STARTS = 0.05  # share in the best basin below which another basin may have been missed; assumption
 
 
+SHOWN = {"e": "E", "a": "A", "b": "B"}  # logarithms of these constants, at the centre, are what is searched
+
+
 class FitStatus(enum.Enum):
     """What the constants are worth; the value is what a person reads."""
 
@@ -70,7 +73,7 @@ def judge(
 ) -> tuple[FitStatus, str]:
     """The worst thing that can be said, with the reason."""
     names = [parameter.name for parameter in law.parameters(x, log_loss)]
-    bound = [name for name, hit in zip(names, best.at_bound[0], strict=True) if hit]
+    bound = [SHOWN.get(name, name) for name, hit in zip(names, best.at_bound[0], strict=True) if hit]
     if not best.converged[0] or proof.restart_gain > STILL_GAINING:
         left = f"gradient {proof.gradient_norm:.0e}, a restart still gained {proof.restart_gain:.0e}"
         return FitStatus.NOT_CONVERGED, f"the solver stopped before the optimum ({left}); constants are not to be used"

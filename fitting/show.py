@@ -53,7 +53,9 @@ def fit_tables(fit: Fit, flops: list[float] | None, console: Console | None = No
 def constants_table(fit: Fit) -> Table:
     table = Table("constant", "value", f"{LEVEL:.0%} interval", "standard error", title="Constants")
     for name, entry in fit_record(fit)["constants"].items():
-        interval = f"{entry['low']:.5g} .. {entry['high']:.5g}"
+        # An interval without width is not precision: every resample ended on the same bound.
+        width = entry["high"] > entry["low"]
+        interval = f"{entry['low']:.5g} .. {entry['high']:.5g}" if width else "none: on its bound"
         error = entry["standard_error"]  # a few wild resamples own it where the constant is poorly determined
         shown = f"{error:.4g}" if error < 10 * abs(entry["value"]) else "no meaning"
         table.add_row(name, f"{entry['value']:.7g}", interval, shown)

@@ -161,7 +161,8 @@ def test_runs_that_are_not_done_are_left_out_and_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--points", "/no/such.csv"], ["--points", "pyproject.toml"], ["--law", "magic"]]
+    "arguments",
+    [["--points", "/no/such.csv"], ["--points", "pyproject.toml"], ["--law", "magic"], ["--flops", "-1"]],
 )
 def test_the_command_line_prints_one_line_and_exits_with_2(tmp_path, arguments):
     path = write_csv(tmp_path / "points.csv", HEADER, GOOD)
