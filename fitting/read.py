@@ -76,7 +76,8 @@ def runs_of_a_law(
         done = np.asarray([status == DONE for status in table[STATUS]], dtype=bool)
         if not done.all():
             statuses = sorted({str(status) for status in table[STATUS][~done]})
-            excluded.append(f"{int((~done).sum())} runs with status {', '.join(statuses)}")
+            missing = int((~done).sum())
+            excluded.append(f"{missing} run{'s' * (missing > 1)} with status {', '.join(statuses)}")
             table = {name: values[done] for name, values in table.items()}
     if ROLE in table and not checks:
         kept = np.asarray([role != CHECK for role in table[ROLE]], dtype=bool)

@@ -157,7 +157,7 @@ def test_runs_that_are_not_done_are_left_out_and_said(tmp_path):
     rows = [[*row, "done"] for row in GOOD] + [[1e6, 1e8, 9.0, "diverged"]]
     points = read_points([write_csv(tmp_path / "p.csv", [*HEADER, "status"], rows)])
     assert len(points) == len(GOOD)
-    assert points.excluded == ("1 runs with status diverged",)
+    assert points.excluded == ("1 run with status diverged",)
 
 
 @pytest.mark.parametrize(

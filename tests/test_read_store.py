@@ -32,7 +32,7 @@ def test_points_of_a_store_are_the_same_before_and_after_a_compaction(store):
     after = read_points([store.name], COLUMNS)
     assert (after.digest, after.excluded) == (before.digest, before.excluded)
     assert len(after.loss) == 6
-    assert after.excluded == ("1 runs with status running",)
+    assert after.excluded == ("1 run with status running",)
 
 
 def test_n_of_a_store_is_what_model_n_counts_and_targets_are_counted_alike(store, tmp_path):

@@ -9,6 +9,8 @@ from typing import Protocol
 from fitting.errors import InputError
 from sweep.spec import RunSpec
 
+SINGULAR = {"are": "is", "have": "has", "cost": "costs", "need": "needs"}
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -101,4 +103,7 @@ def _ratio(spec: RunSpec) -> float:
 
 
 def _said(said: list[str], count: int, reason: str) -> list[str]:
-    return [*said, f"{count} run{'s' * (count > 1)} {reason}"] if count else said
+    verb, _, rest = reason.partition(" ")
+    if not count:
+        return said
+    return [*said, f"1 run {SINGULAR[verb]} {rest}" if count == 1 else f"{count} runs {reason}"]
