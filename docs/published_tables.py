@@ -141,7 +141,7 @@ def position_errors(published: Published, start: str) -> np.ndarray:
 
 def position_table(published: Published) -> str:
     rows = []
-    best = [min((r for r in published.role(role)), key=lambda r: r.loss or 9.9) for role in (FIT, TARGET)]
+    best = [min(published.role(role), key=lambda r: r.loss or math.inf) for role in (FIT, TARGET)]
     for start, name in POSITIONS.items():
         errors = position_errors(published, start)
         losses = [f"{loss_at(published.measured[run.run_id], start):.3f}" for run in best]

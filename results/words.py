@@ -90,9 +90,9 @@ def _law(view: View) -> Headline:
     tone = {FitStatus.CONVERGED: GOOD, FitStatus.NOT_CONVERGED: BAD, FitStatus.NOT_IDENTIFIED: BAD}
     c = fit.constants
     written = ", ".join(f"{name} = {short(value)}" for name, value in c.items())
-    left = f" Left out: {'; '.join(fit.points.excluded[:MOST_LEFT_OUT])}." if fit.points.excluded else ""
-    if len(fit.points.excluded) > MOST_LEFT_OUT:
-        left = f" {len(fit.points.excluded)} runs left out, each with its reason below."
+    more = len(fit.points.excluded) - MOST_LEFT_OUT
+    named = [*fit.points.excluded[:MOST_LEFT_OUT], *([f"{more} more, named below"] if more > 0 else [])]
+    left = f" Left out: {'; '.join(named)}." if named else ""
     return Headline(
         "Scaling law",
         fit.status.value,
