@@ -14,6 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from fitting.parabola import lowest
 from results.record import RunRecord, RunStatus
 from results.store import Store
 
@@ -96,13 +99,8 @@ def transfer(records: list[RunRecord], n: float, parametrisation: str = "complet
 
 def best_rate(losses: list[float]) -> tuple[float, float]:
     """(rate, loss) at the lowest point of the parabola in ln rate through the best cell and its neighbours."""
-    middle = min(max(losses.index(min(losses)), 1), len(RATES) - 2)
-    x = [math.log(RATES[i]) for i in (middle - 1, middle, middle + 1)]
-    y = [losses[i] for i in (middle - 1, middle, middle + 1)]
-    step = x[1] - x[0]
-    slope, bend = (y[2] - y[0]) / (2 * step), (y[2] - 2 * y[1] + y[0]) / step**2
-    shift = min(max(-slope / bend, -step), step) if bend > 0 else 0.0
-    return math.exp(x[1] + shift), y[1] + slope * shift + bend * shift**2 / 2
+    rate, loss = lowest(np.log(RATES), np.asarray(losses))
+    return math.exp(rate), loss
 
 
 def transfer_table(records: list[RunRecord]) -> str:

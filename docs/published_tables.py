@@ -13,6 +13,7 @@ import numpy as np
 
 from fitting.ensemble import forecast
 from fitting.fit import Fit, fit_law
+from fitting.parabola import lowest
 from fitting.points import Points
 from fitting.predict import predict
 from fitting.replicates import seed_noise
@@ -195,15 +196,6 @@ def rates(published: Published) -> dict[float, tuple[float, float, float]]:
         used = next(record.loss or math.inf for record in mine if record.learning_rate == shared)
         found[n] = math.exp(best), used / min(least, losses.min()) - 1, shared
     return found
-
-
-def lowest(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """The lowest point of the parabola through the best value and its neighbours, at equal steps of x."""
-    middle = min(max(int(y.argmin()), 1), len(y) - 2)
-    bend, slope, level = np.polyfit(x[middle - 1 : middle + 2] - x[middle], y[middle - 1 : middle + 2], 2)
-    step = abs(x[1] - x[0])
-    shift = float(np.clip(-slope / (2 * bend), -step, step)) if bend > 0 else 0.0
-    return float(x[middle] + shift), float(level + slope * shift + bend * shift**2)
 
 
 def count_table(published: Published) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fitting.fit import fit_law
+from fitting.parabola import lowest
 from results.record import RunStatus
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,5 +99,5 @@ def test_what_is_shipped_is_small_whole_and_of_no_machine(store: tables.Publishe
 
 def test_the_lowest_point_of_a_parabola():
     x = np.log([1.0, 2.0, 4.0, 8.0])
-    best, least = tables.lowest(x, 3 + (x - 1.5) ** 2)
+    best, least = lowest(x, 3 + (x - 1.5) ** 2)
     assert (best, least) == (pytest.approx(1.5), pytest.approx(3.0))
