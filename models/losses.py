@@ -7,7 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from models.linear import wide
+from models.linear import unfolded, wide
 from models.normalise import row_sums
 
 CHUNK_LOGITS = 2**25  # logits that exist at once: 128 MB in float32
@@ -66,7 +66,8 @@ def _forward(hidden, head, targets, multiplier, z_loss):
         hit = jax.lax.broadcasted_iota(targets.dtype, logits.shape, logits.ndim - 1) == targets[..., None]
         dlogits = ((powers * pull - hit) * (multiplier / total)).astype(hidden.dtype)
         dhidden = dlogits @ head
-        dhead = jnp.einsum("btd,btv->dv", wide(hidden), wide(dlogits), preferred_element_type=jnp.float32).T
+        dhead = jnp.einsum("btd,btv->dv", wide(hidden), wide(dlogits), preferred_element_type=jnp.float32)
+        dhead = unfolded(dhead).T
         objective = jnp.sum(ce + z_loss * jnp.square(log_z)) if z_loss else jnp.sum(ce)
         return objective / total, jnp.sum(ce) / total, dhidden, dhead
 

@@ -53,7 +53,11 @@ def rotary_angles(length: int, head_width: int) -> tuple[jax.Array, jax.Array]:
 
 
 def rotate(x: jax.Array, cos_TxK2: jax.Array, sin_TxK2: jax.Array) -> jax.Array:
-    """RoPE on the two halves of the last axis of (…, T, K)."""
-    cos, sin = (jnp.expand_dims(part, range(x.ndim - 2)).astype(x.dtype) for part in (cos_TxK2, sin_TxK2))
+    """RoPE on the two halves of the last axis of (…, T, K): (left cos - right sin, right cos + left sin).
+
+    The halves are swapped before anything is computed: a concatenation of results is scalar code on a CPU.
+    """
     left, right = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)
+    cos = jnp.concatenate([cos_TxK2, cos_TxK2], axis=-1).astype(x.dtype)
+    sin = jnp.concatenate([-sin_TxK2, sin_TxK2], axis=-1).astype(x.dtype)
+    return x * cos + jnp.concatenate([right, left], axis=-1) * sin
