@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import jax
@@ -13,7 +14,10 @@ from models.normalise import normalise_with_inverse, rotate, row_sums
 # Dimensions: B batch, G groups (key heads), Q queries of a group, T positions, K head width.
 QK_SCALE = 2.0  # on top of K^-1/2: normalised queries and keys alone leave attention too flat (measured at 1e5 params)
 BOUNDED_HEAD_WIDTH = 1024  # up to which sums of exp(2 sqrt(K)) stay far from float32's largest number, exp(88.7)
+SPAN_LENGTHS = (0, 64, 256, 256)  # from which sequence length on there is another span of queries
 SPLASH_MULTIPLE = 128  # sequence lengths and head widths that the TPU kernel takes
+
+Spans = tuple[tuple[int, int], ...]
 
 
 def attend(
@@ -34,23 +38,17 @@ def attend(
     if kernel is not None and documents_BxT is None:
         return kernel(query, key_BxGxTxK, value_BxGxTxK).reshape(b, t, g * (s - 2) * k)
     core = _bounded_core if qk_norm and k <= BOUNDED_HEAD_WIDTH else _plain_core
-    parts = []
-    for start, stop in _blocks(t):
-        rows = query[:, :, :, start:stop].reshape(b, g, (s - 2) * (stop - start), k)
-        mask = _mask(s - 2, start, stop, documents_BxT)
-        part = core(rows, key_BxGxTxK[:, :, :stop], value_BxGxTxK[:, :, :stop], mask)
-        parts.append(part.reshape(b, g, s - 2, stop - start, k).transpose(0, 3, 1, 2, 4))
-    return jnp.concatenate(parts, axis=1).reshape(b, t, g * (s - 2) * k)
+    out = core(query, key_BxGxTxK, value_BxGxTxK, _mask(t, documents_BxT), spans(t, jax.default_backend()))
+    return out.transpose(0, 3, 1, 2, 4).reshape(b, t, g * (s - 2) * k)
 
 
-def _blocks(length: int) -> list[tuple[int, int]]:
-    """Spans of queries, each of which meets the keys up to its own end: of the T x T scores less is worked out in vain.
+def spans(length: int, backend: str) -> tuple[tuple[int, int], ...]:
+    """(start, stop) of queries that meet the keys before stop together: fewer of the T x T scores are made in vain.
 
-    The number is what was fastest on a CPU, by 1.2x to 1.5x of attention.
+    So many as were fastest on a CPU: 1.2x to 1.5x of attention. Elsewhere one: fused kernels see to it themselves.
     """
-    count = sum(length >= least for least in (0, 64, 256, 256)) if jax.default_backend() == "cpu" else 1
-    edges = [length * i // count for i in range(count + 1)]
-    return list(itertools.pairwise(edges))
+    count = sum(length >= least for least in SPAN_LENGTHS) if backend == "cpu" else 1
+    return tuple(itertools.pairwise(length * i // count for i in range(count + 1)))
 
 
 def _prepare_plain(qkv_BxTxGxSxK: jax.Array, cos: jax.Array, sin: jax.Array):
@@ -97,59 +95,85 @@ def _prepare_backward(residuals, cotangents):
 _prepare_normalised.defvjp(_prepare_forward, _prepare_backward)
 
 
-def _mask(queries: int, start: int, stop: int, documents_BxT: jax.Array | None) -> jax.Array:
-    """(1 or B, 1, Q (stop - start), stop) float32: 1 where a query from start on sees a key."""
-    seen = jnp.tril(jnp.ones((stop - start, stop), jnp.float32), start)[None]
+def _mask(length: int, documents_BxT: jax.Array | None) -> jax.Array:
+    """(1 or B, 1, 1, T, T) float32: 1 where a query sees a key."""
+    seen = jnp.tril(jnp.ones((length, length), jnp.float32))[None]
     if documents_BxT is not None:
-        seen = seen * (documents_BxT[:, start:stop, None] == documents_BxT[:, None, :stop])
-    return jnp.tile(seen, (1, queries, 1))[:, None]
+        seen = seen * (documents_BxT[:, :, None] == documents_BxT[:, None, :])
+    return seen[:, None, None]
 
 
-def _scores(query: jax.Array, key: jax.Array) -> jax.Array:
-    return jnp.matmul(wide(query), wide(key).swapaxes(-1, -2), preferred_element_type=jnp.float32)
+def _scores(query_BxGxQxTxK: jax.Array, key_BxGxSxK: jax.Array) -> jax.Array:
+    """(B, G, Q, T, S) float32."""
+    b, g, q, t, k = query_BxGxQxTxK.shape
+    rows, columns = wide(query_BxGxQxTxK).reshape(b, g, q * t, k), wide(key_BxGxSxK).swapaxes(-1, -2)
+    return jnp.matmul(rows, columns, preferred_element_type=jnp.float32).reshape(b, g, q, t, -1)
 
 
-@jax.custom_vjp
-def _bounded_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
+def _weighted(weights_BxGxQxTxS: jax.Array, value_BxGxSxK: jax.Array, **options) -> jax.Array:
+    """(B, G, Q, T, K)."""
+    b, g, q, t, s = weights_BxGxQxTxS.shape
+    return jnp.matmul(weights_BxGxQxTxS.reshape(b, g, q * t, s), value_BxGxSxK, **options).reshape(b, g, q, t, -1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _bounded_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, spans: Spans) -> jax.Array:
     """softmax(query key^T) value for scores that QK-norm bounds by 2 sqrt(K): exp cannot overflow, no maximum needed.
 
-    query (B, G, Q T, K), key and value (B, G, T, K), mask (1 or B, 1, Q T, T). 1.05x of a training step against softmax
-    on a CPU.
+    query (B, G, Q, T, K), key and value (B, G, T, K), mask (1 or B, 1, 1, T, T). 1.05x of a training step against
+    softmax on a CPU.
     """
-    return _bounded_forward(query, key, value, mask)[0]
+    return _bounded_forward(query, key, value, mask, spans)[0]
 
 
-def _bounded_forward(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array):
-    weights = jnp.exp(_scores(query, key)) * mask
-    inverse = 1.0 / row_sums(weights)
-    weights = weights.astype(value.dtype)
-    out = (jnp.matmul(wide(weights), wide(value), preferred_element_type=jnp.float32) * inverse).astype(value.dtype)
-    return out, (query, key, value, weights, inverse, out)
+def _bounded_forward(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, spans: Spans):
+    outs, kept = [], []
+    for start, stop in spans:
+        weights = jnp.exp(_scores(query[..., start:stop, :], key[:, :, :stop])) * mask[..., start:stop, :stop]
+        inverse = 1.0 / row_sums(weights)
+        weights = weights.astype(value.dtype)
+        out = _weighted(wide(weights), wide(value[:, :, :stop]), preferred_element_type=jnp.float32)
+        outs.append((out * inverse).astype(value.dtype))
+        kept.append((weights, inverse))
+    out = jnp.concatenate(outs, axis=3)
+    return out, (query, key, value, kept, out)
 
 
-def _bounded_backward(residuals, dout: jax.Array):
+def _bounded_backward(spans: Spans, residuals, dout: jax.Array):
     """With p = weights / sum: dvalue = p^T dout; dscores = p (dout value^T - sum(dout out))."""
-    query, key, value, weights, inverse, out = residuals
-    scaled = dout.astype(jnp.float32) * inverse
-    offset = row_sums(scaled * out.astype(jnp.float32))
-    scaled = scaled.astype(value.dtype)
-    dvalue = _transposed_product(weights, scaled)
-    dscores = (weights.astype(jnp.float32) * (_scores(scaled, value) - offset)).astype(query.dtype)
-    return jnp.matmul(dscores, key), _transposed_product(dscores, query), dvalue, None
+    query, key, value, kept, out = residuals
+    dqueries, dkeys_BxGxKxT, dvalues_BxGxKxT = [], [], []
+    for (start, stop), (weights, inverse) in zip(spans, kept, strict=True):
+        scaled = dout[..., start:stop, :].astype(jnp.float32) * inverse
+        offset = row_sums(scaled * out[..., start:stop, :].astype(jnp.float32))
+        scaled = scaled.astype(value.dtype)
+        dscores = (weights.astype(jnp.float32) * (_scores(scaled, value[:, :, :stop]) - offset)).astype(query.dtype)
+        dqueries.append(_weighted(dscores, key[:, :, :stop]))
+        later = [(0, 0)] * 3 + [(0, key.shape[2] - stop)]
+        dkeys_BxGxKxT.append(jnp.pad(_transposed_product(query[..., start:stop, :], dscores), later))
+        dvalues_BxGxKxT.append(jnp.pad(_transposed_product(scaled, weights), later))
+    dkey, dvalue = (sum(parts[1:], parts[0]).swapaxes(-1, -2) for parts in (dkeys_BxGxKxT, dvalues_BxGxKxT))
+    return jnp.concatenate(dqueries, axis=3), dkey, dvalue, None
 
 
-def _transposed_product(scores: jax.Array, rows: jax.Array) -> jax.Array:
-    """scores^T rows as (rows^T scores)^T: of the two, rows are the ones that are cheap to transpose."""
-    return unfolded(jnp.matmul(unfolded(rows.swapaxes(-1, -2)), scores)).swapaxes(-1, -2)
+def _transposed_product(rows_BxGxQxTxK: jax.Array, weights_BxGxQxTxS: jax.Array) -> jax.Array:
+    """rows^T weights, (B, G, K, S): of weights^T rows and this, the one whose transposed operand is small."""
+    b, g, q, t, k = rows_BxGxQxTxK.shape
+    columns = unfolded(rows_BxGxQxTxK.reshape(b, g, q * t, k).swapaxes(-1, -2))
+    return unfolded(jnp.matmul(columns, weights_BxGxQxTxS.reshape(b, g, q * t, -1)))
 
 
 _bounded_core.defvjp(_bounded_forward, _bounded_backward)
 
 
-def _plain_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
+def _plain_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, spans: Spans) -> jax.Array:
     """The same for scores without a bound."""
-    weights = jax.nn.softmax(jnp.where(mask > 0, _scores(query, key), -1e30), axis=-1)
-    return jnp.matmul(weights.astype(value.dtype), value)
+    outs = []
+    for start, stop in spans:
+        scores = _scores(query[..., start:stop, :], key[:, :, :stop])
+        weights = jax.nn.softmax(jnp.where(mask[..., start:stop, :stop] > 0, scores, -1e30), axis=-1)
+        outs.append(_weighted(weights.astype(value.dtype), value[:, :, :stop]))
+    return jnp.concatenate(outs, axis=3)
 
 
 def _kernel(dtype: jnp.dtype, length: int, head_width: int):

@@ -58,6 +58,8 @@ def rotate(x: jax.Array, cos_TxK2: jax.Array, sin_TxK2: jax.Array) -> jax.Array:
     The halves are swapped before anything is computed: a concatenation of results is scalar code on a CPU.
     """
     left, right = jnp.split(x, 2, axis=-1)
-    cos = jnp.concatenate([cos_TxK2, cos_TxK2], axis=-1).astype(x.dtype)
-    sin = jnp.concatenate([-sin_TxK2, sin_TxK2], axis=-1).astype(x.dtype)
-    return x * cos + jnp.concatenate([right, left], axis=-1) * sin
+
+    def over(*halves: jax.Array) -> jax.Array:
+        return jnp.expand_dims(jnp.concatenate(halves, axis=-1), range(x.ndim - 2)).astype(x.dtype)
+
+    return x * over(cos_TxK2, cos_TxK2) + jnp.concatenate([right, left], axis=-1) * over(-sin_TxK2, sin_TxK2)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from models.attention import spans
 from models.decoder import UNROLL_UP_TO
 from models.losses import chunks_of
 from models.parametrisation import Tensor, tensors
@@ -96,7 +97,8 @@ class _Step:
         self.stream = rows * a.width  # B T D: the residual stream
         self.query = rows * groups * a.queries_per_key * a.head_width  # B T H K
         self.key = rows * groups * a.head_width  # B T G K, of keys as of values
-        self.weights = 0 if self._fused(sequence) else rows * sequence * groups * a.queries_per_key  # B H T T
+        met = sum((stop - start) * stop for start, stop in spans(sequence, self.backend)) / sequence  # keys, of a query
+        self.weights = 0 if self._fused(sequence) else rows * met * groups * a.queries_per_key  # B H T T or less
         self.mlp = rows * a.experts_per_token * mlp  # B T F, for all experts that a token meets
         self.routed = rows * a.experts_per_token * a.width if a.experts > 1 else 0
         # The chunks are made of the micro-batch of all devices.

@@ -12,7 +12,7 @@ from plain_decoder import QUICK
 
 import models.attention
 from models import Architecture
-from models.attention import _cudnn, _kernel, _splash, attend
+from models.attention import _cudnn, _kernel, _splash, attend, spans
 from models.decoder import hidden, initial_parameters
 from models.normalise import rotary_angles
 
@@ -88,16 +88,68 @@ def test_attention_that_stays_within_documents_sees_each_as_if_alone(qk_norm):
     assert np.abs(crossing - together).max() > 1e-2
 
 
-def test_gradients_within_documents_equal_those_of_a_plain_mask():
-    """The hand-written core against softmax with the same mask, differentiated by JAX."""
+SPANS = {"one": ((0, 8),), "two, uneven": ((0, 3), (3, 8)), "four": ((0, 2), (2, 4), (4, 6), (6, 8))}
+
+
+@pytest.mark.parametrize("spans", SPANS.values(), ids=SPANS)
+def test_gradients_within_documents_equal_those_of_a_plain_mask(spans):
+    """The hand-written core, span by span, against softmax with the same mask, differentiated by JAX."""
     from models.attention import _bounded_core, _mask, _plain_core
 
     keys = jax.random.split(jax.random.key(0), 4)
-    shapes = [(2, 2, 3 * 8, 4), (2, 2, 8, 4), (2, 2, 8, 4)]
+    shapes = [(2, 2, 3, 8, 4), (2, 2, 8, 4), (2, 2, 8, 4)]
     inputs = [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=False)]
-    mask = _mask(3, 8, jnp.asarray([[0, 0, 0, 1, 1, 1, 2, 2], [0, 0, 0, 0, 0, 0, 0, 1]]))
+    mask = _mask(8, jnp.asarray([[0, 0, 0, 1, 1, 1, 2, 2], [0, 0, 0, 0, 0, 0, 0, 1]]))
     weight = jax.random.normal(keys[3], shapes[0])
-    ours = jax.grad(lambda q, k, v: (_bounded_core(q, k, v, mask) * weight).sum(), argnums=(0, 1, 2))(*inputs)
-    plain = jax.grad(lambda q, k, v: (_plain_core(q, k, v, mask) * weight).sum(), argnums=(0, 1, 2))(*inputs)
-    for one, other in zip(ours, plain, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+
+    def gradients(core, spans):
+        return jax.grad(lambda q, k, v: (core(q, k, v, mask, spans) * weight).sum(), argnums=(0, 1, 2))(*inputs)
+
+    expected = gradients(_plain_core, SPANS["one"])
+    for found in (gradients(_bounded_core, spans), gradients(_plain_core, spans)):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def textbook(qkv: np.ndarray, qk_norm: bool) -> np.ndarray:
+    """Attention of (T, G, Q + 2, K) in float64, position by position."""
+    length, groups, slots, width = qkv.shape
+    angle = np.outer(np.arange(length), 10_000.0 ** (-np.arange(width // 2) / (width // 2)))[:, None, None]
+    heads = qkv[:, :, :-1]
+    heads = heads / np.sqrt(np.mean(heads**2, axis=-1, keepdims=True) + 1e-6) if qk_norm else heads
+    heads = (heads[..., : width // 2] + 1j * heads[..., width // 2 :]) * np.exp(1j * angle)
+    out = np.empty((length, groups, slots - 2, width))
+    for t in range(length):
+        for g in range(groups):
+            for q in range(slots - 2):
+                score = np.real(heads[: t + 1, g, -1] @ np.conj(heads[t, g, q])) * (2 if qk_norm else 1) / width**0.5
+                weight = np.exp(score - score.max())
+                out[t, g, q] = weight @ qkv[: t + 1, g, -1] / weight.sum()
+    return out.reshape(length, -1)
+
+
+@pytest.mark.parametrize("length", [63, 65, 257])  # one span of queries, two, four
+@pytest.mark.parametrize("qk_norm", [True, False])
+def test_attention_is_the_textbooks_at_every_number_of_spans(length, qk_norm):
+    qkv = np.random.default_rng(5).normal(size=(1, length, 2, 4, 8))
+    found = attend(jnp.float32(qkv), rotary_angles(length, 8), qk_norm)[0]
+    np.testing.assert_allclose(found, textbook(qkv[0], qk_norm), atol=2e-5)
+
+
+@pytest.mark.parametrize("length", [65, 257])
+@pytest.mark.parametrize("qk_norm", [True, False])
+def test_gradients_through_spans_are_those_of_finite_differences(length, qk_norm):
+    """Of a random projection of the output, along a random direction, against the textbook in float64."""
+    rng = np.random.default_rng(6)
+    qkv, along = rng.normal(size=(2, 1, length, 1, 4, 8))
+    weight = rng.normal(size=(length, 16))
+    slope = jax.grad(lambda x: (attend(x, rotary_angles(length, 8), qk_norm)[0] * jnp.float32(weight)).sum())
+    ahead, behind = (np.sum(textbook((qkv + step * along)[0], qk_norm) * weight) for step in (1e-5, -1e-5))
+    assert np.vdot(slope(jnp.float32(qkv)), along) == pytest.approx((ahead - behind) / 2e-5, rel=2e-4)
+
+
+def test_spans_cover_every_query_once_and_never_fewer_keys_than_it_sees():
+    assert spans(63, "cpu") == ((0, 63),)
+    assert spans(65, "cpu") == ((0, 32), (32, 65))
+    assert spans(256, "cpu") == ((0, 64), (64, 128), (128, 192), (192, 256))
+    assert spans(2048, "gpu") == ((0, 2048),)
