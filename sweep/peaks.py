@@ -97,7 +97,9 @@ class _Step:
         self.stream = rows * a.width  # B T D: the residual stream
         self.query = rows * groups * a.queries_per_key * a.head_width  # B T H K
         self.key = rows * groups * a.head_width  # B T G K, of keys as of values
-        met = sum((stop - start) * stop for start, stop in spans(sequence, self.backend)) / sequence  # keys, of a query
+        cut = spans(sequence, self.backend)
+        self.earlier = self.key * sum(stop for _, stop in cut[:-1]) / sequence  # B T G K, once more for every span
+        met = sum((stop - start) * stop for start, stop in cut) / sequence  # keys, of a query on average
         self.weights = 0 if self._fused(sequence) else rows * met * groups * a.queries_per_key  # B H T T or less
         self.mlp = rows * a.experts_per_token * mlp  # B T F, for all experts that a token meets
         self.routed = rows * a.experts_per_token * a.width if a.experts > 1 else 0
@@ -143,20 +145,21 @@ class _Step:
             sizes = [s]
         elif self.remat == "dots":  # the block's input, and its products but the last
             sizes = [s, s, q + 2 * k, self.mlp * (self.a.mlp_matrices - 1)]
-        else:  # both normalised streams; q, k, v, out and out once more; q and k unscaled; the weights; the MLP
-            sizes = [s, s, q, k, k, q, q, q + k, self.weights, *[self.mlp] * MLP_KEPT[self.a.mlp][0]]
+        else:  # both normalised streams; q, k, v, out and out once more; the weights; the MLP
+            sizes = [s, s, q, k, k, q, q, self.weights, *[self.mlp] * MLP_KEPT[self.a.mlp][0]]
             sizes += [self.routed, self.routed]
         return [self.bytes * size for size in sizes]
 
     def _kept_unrolled(self) -> list[float]:
-        """Of one block where XLA sees all blocks at once: the streams before they are normalised and the scores before
-        they are masked too. Measured."""
+        """Of one block where XLA sees all blocks at once: the streams and q, k, v before they are normalised too, the
+        scores before they are masked, and keys and values of every span. Measured."""
         s, q, k, mlp = self.stream, self.query, self.key, [self.mlp] * MLP_KEPT[self.a.mlp][1]
         if self.narrow and self.cpu:  # what enters a product exists as float32 too
-            wide = [s, s, q, q, k, k, self.weights, *mlp[1:]]
+            wide = [s, s, q, q, k, k, self.earlier, self.earlier, self.weights, *mlp[1:]]
             narrow = [s, s, q + k, q, self.weights, self.mlp]
             return [FLOAT32 * size for size in wide] + [BFLOAT16 * size for size in narrow] + self._dense_experts()
-        kept = [self.bytes * size for size in (s, s, s, s, q, q, q, k, k, q + k, self.weights, *mlp)]
+        kept = [self.bytes * size for size in (s, s, s, s, q, q, q, k, k, q + k, q + 2 * k, self.weights, *mlp)]
+        kept += [self.bytes * self.earlier] * 2
         return [*kept, FLOAT32 * self.weights, *self._dense_experts()]
 
     def _dense_experts(self) -> list[float]:

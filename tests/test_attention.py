@@ -91,8 +91,8 @@ def test_attention_that_stays_within_documents_sees_each_as_if_alone(qk_norm):
 SPANS = {"one": ((0, 8),), "two, uneven": ((0, 3), (3, 8)), "four": ((0, 2), (2, 4), (4, 6), (6, 8))}
 
 
-@pytest.mark.parametrize("spans", SPANS.values(), ids=SPANS)
-def test_gradients_within_documents_equal_those_of_a_plain_mask(spans):
+@pytest.mark.parametrize("cut", SPANS.values(), ids=SPANS)
+def test_gradients_within_documents_equal_those_of_a_plain_mask(cut):
     """The hand-written core, span by span, against softmax with the same mask, differentiated by JAX."""
     from models.attention import _bounded_core, _mask, _plain_core
 
@@ -102,11 +102,11 @@ def test_gradients_within_documents_equal_those_of_a_plain_mask(spans):
     mask = _mask(8, jnp.asarray([[0, 0, 0, 1, 1, 1, 2, 2], [0, 0, 0, 0, 0, 0, 0, 1]]))
     weight = jax.random.normal(keys[3], shapes[0])
 
-    def gradients(core, spans):
-        return jax.grad(lambda q, k, v: (core(q, k, v, mask, spans) * weight).sum(), argnums=(0, 1, 2))(*inputs)
+    def gradients(core, cut):
+        return jax.grad(lambda q, k, v: (core(q, k, v, mask, cut) * weight).sum(), argnums=(0, 1, 2))(*inputs)
 
     expected = gradients(_plain_core, SPANS["one"])
-    for found in (gradients(_bounded_core, spans), gradients(_plain_core, spans)):
+    for found in (gradients(_bounded_core, cut), gradients(_plain_core, cut)):
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-5)
 
