@@ -10,6 +10,12 @@ them; medians over the rounds are compared.
 Shapes: S = width 64, 2 layers, 2 heads, vocabulary 256, sequence 128, batch 32 (98k non-embedding parameters); M =
 width 128, 5 layers, 4 heads, vocabulary 1024, sequence 128, batch 16 (983k). float32, 2 threads. FLOPs a token, for
 every program alike: 6 (12 L d^2 + V d) + 12 L T d.
+
+    python benchmarks/train.py --shapes L        # on an accelerator: tokens/s and MFU
+
+L = width 1024, 28 layers, 16 heads, vocabulary 50304, sequence 2048, batch 16 (352M non-embedding parameters, 455M with
+the untied embedding and head), bfloat16, on the first device that JAX finds. MFU: the FLOPs above over the device's
+dense bf16 peak, and with attention's causal half alone in brackets, as models/ counts it.
 """
 
 from __future__ import annotations
@@ -36,6 +42,8 @@ class Shape:
     vocabulary: int
     sequence: int
     batch: int
+    precision: str = "float32"
+    threads: int = THREADS  # 0: an accelerator
 
     @property
     def flops_per_token(self) -> float:
@@ -44,6 +52,7 @@ class Shape:
 
 
 SHAPES = {"S": Shape(64, 2, 2, 256, 128, 32), "M": Shape(128, 5, 4, 1024, 128, 16)}
+SHAPES["L"] = Shape(1024, 28, 16, 50_304, 2048, 16, "bfloat16", threads=0)
 OURS = {
     "isoflop (default decoder)": [],
     "isoflop (GELU, tied head, as GPT-2)": ["--mlp", "gelu", "--tied"],
@@ -54,6 +63,7 @@ OURS = {
 class Reading:
     tokens_per_second: float
     first_step_seconds: float | None
+    told: str  # what else the program says of its speed
 
 
 def main() -> None:
@@ -84,11 +94,11 @@ def main() -> None:
 def run(command: list[str]) -> Reading:
     environment = {**os.environ, "THREADS": str(THREADS), "OMP_NUM_THREADS": str(THREADS)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    speed = re.search(r"([\d,]+) tokens/s", done.stdout)
+    speed = re.search(r"([\d,]+) tokens/s(.*)", done.stdout)
     if speed is None:
         raise SystemExit(f"{' '.join(command)} printed no tokens/s:\n{done.stdout}{done.stderr[-2000:]}")
     first = re.search(r"start-to-first-step ([\d.]+) s wall", done.stdout)
-    return Reading(float(speed.group(1).replace(",", "")), float(first.group(1)) if first else None)
+    return Reading(float(speed.group(1).replace(",", "")), float(first.group(1)) if first else None, speed.group(2))
 
 
 def table(shape: str, readings: dict[str, list[Reading]]) -> str:
@@ -104,7 +114,8 @@ def table(shape: str, readings: dict[str, list[Reading]]) -> str:
             f"| {name} | {speed:,.0f} | {min(speeds):,.0f} to {max(speeds):,.0f} | {gigaflops:.1f} | "
             f"{ours / speed:.2f} | {first} |"
         )
-    return "\n".join(lines) + "\n"
+    mfu = [f"{name}: {found[-1].told.strip(', ')}" for name, found in readings.items() if "MFU" in found[-1].told]
+    return "\n".join([*lines, *(["", *mfu] if mfu else [])]) + "\n"
 
 
 def measure(shape: Shape, mlp: str, tied: bool) -> None:
@@ -114,13 +125,18 @@ def measure(shape: Shape, mlp: str, tied: bool) -> None:
     from fitting.cache import use_compile_cache
     from sweep.worker import CPU_FLAGS
 
-    os.environ["XLA_FLAGS"] = f"{CPU_FLAGS} --xla_force_host_platform_device_count={THREADS}"
+    if shape.threads:
+        os.environ["XLA_FLAGS"] = f"{CPU_FLAGS} --xla_force_host_platform_device_count={shape.threads}"
     use_compile_cache()
+    import jax
+
+    from fitting.chips import peak_flops
     from models import Architecture
     from sweep.data.order import Order, chosen_windows
+    from sweep.execute import longest_dispatch
     from sweep.layout import Layout
     from sweep.spec import DataSpec, OptimiserSpec, RunSpec, ScheduleSpec
-    from sweep.train import STEPS_PER_DISPATCH, program_for
+    from sweep.train import STEPS_PER_DISPATCH, pad_dispatch, program_for
 
     stream = np.random.default_rng(0).integers(0, shape.vocabulary, 2_000_000).astype(np.uint16)
     windows = [("random", (len(stream) - 1) // shape.sequence)]
@@ -140,16 +156,19 @@ def measure(shape: Shape, mlp: str, tied: bool) -> None:
         steps=10**6,
         batch_sequences=shape.batch,
         seed=0,
+        precision=shape.precision,
     )
-    program = program_for(spec, Layout(data=THREADS))
+    program = program_for(spec, Layout(data=max(1, shape.threads)))
     state = program.initial_state(0)
     rates = np.full(STEPS_PER_DISPATCH, 1e-3, np.float32)
     decays = np.full(STEPS_PER_DISPATCH, 0.1, np.float32)
 
+    steps = longest_dispatch([spec], max(1, shape.threads))  # as many as a sweep takes
+
     def dispatch(index: int):
         nonlocal state
-        tokens = batches(index * STEPS_PER_DISPATCH, STEPS_PER_DISPATCH)
-        state, advanced = program.advance(state, tokens, rates, decays, STEPS_PER_DISPATCH)
+        tokens = pad_dispatch(batches(index * steps, steps))
+        state, advanced = program.advance(state, tokens, rates, decays, steps)
         return advanced
 
     first = batches(0, 1).repeat(STEPS_PER_DISPATCH, axis=0)
@@ -163,7 +182,12 @@ def measure(shape: Shape, mlp: str, tied: bool) -> None:
         np.asarray(pending.losses)
         pending, index, counted = following, index + 1, counted + 1
     took = time.perf_counter() - started
-    print(f"isoflop: {counted * STEPS_PER_DISPATCH * shape.batch * shape.sequence / took:,.0f} tokens/s", flush=True)
+    speed = counted * steps * shape.batch * shape.sequence / took
+    peak, told = peak_flops(jax.devices()[0].device_kind), ""
+    if peak is not None:
+        exact = spec.architecture.flops_per_token(shape.sequence)
+        told = f", MFU {speed * shape.flops_per_token / peak:.1%} ({speed * exact / peak:.1%})"
+    print(f"isoflop: {speed:,.0f} tokens/s{told} on {jax.devices()[0].device_kind}", flush=True)
 
 
 def since_process_start() -> float:
