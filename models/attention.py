@@ -69,7 +69,7 @@ def _prepare_forward(qkv_BxTxGxSxK: jax.Array, cos: jax.Array, sin: jax.Array):
     normal, inverse = normalise_with_inverse(split_BxGxSxTxK[:, :, :-1])
     turned = rotate(normal, cos, sin)
     query, key = turned[:, :, :-1] * _scale(turned), turned[:, :, -1]
-    return (query, key, split_BxGxSxTxK[:, :, -1]), (query, key, inverse, cos, sin)
+    return (query, key, split_BxGxSxTxK[:, :, -1]), (query, key, qkv_BxTxGxSxK, inverse, cos, sin)
 
 
 def _scale(turned: jax.Array) -> jax.Array:
@@ -77,23 +77,18 @@ def _scale(turned: jax.Array) -> jax.Array:
 
 
 def _prepare_backward(residuals, cotangents):
-    """Of y = s R x / rms: dx = (s R^T dy - R^T y mean(y dy) / s) / rms, for R keeps inner products.
-
-    Two rotations, of what lies in memory: one of their difference is slower code on a CPU.
-    """
-    query, key, inverse, cos, sin = residuals
+    """Of y = s R x / rms: dx = (s R^T dy - x / rms mean(y dy)) / rms, for R keeps inner products."""
+    query, key, qkv, inverse, cos, sin = residuals
     dquery, dkey, dvalue = cotangents
 
-    def back(y, dy, scale, inverse):
+    def back(part, y, dy, scale, inverse):
         """(B, T, G, Q, K) from (B, G, Q, T, K)."""
         mean = row_sums(y.astype(jnp.float32) * dy.astype(jnp.float32)) / y.shape[-1]
-        forth = (rotate(x, cos, -sin).transpose(0, 3, 1, 2, 4) for x in (dy, y))
-        weights = (x.transpose(0, 3, 1, 2, 4) for x in (inverse * scale, inverse * (mean / scale)))
-        (along, across), (keep, lose) = forth, weights
-        return (along * keep - across * lose).astype(y.dtype)
+        turned, inverse, mean = (x.transpose(0, 3, 1, 2, 4) for x in (rotate(dy, cos, -sin), inverse, mean))
+        return (inverse * (turned * scale - part * (inverse * mean))).astype(part.dtype)
 
-    dqueries = back(query, dquery, QK_SCALE * query.shape[-1] ** -0.5, inverse[:, :, :-1])
-    dkeys = back(key[:, :, None], dkey[:, :, None], 1.0, inverse[:, :, -1:])
+    dqueries = back(qkv[..., :-2, :], query, dquery, _scale(query), inverse[:, :, :-1])
+    dkeys = back(qkv[..., -2:-1, :], key[:, :, None], dkey[:, :, None], 1.0, inverse[:, :, -1:])
     return jnp.concatenate([dqueries, dkeys, dvalue[:, :, None].transpose(0, 3, 1, 2, 4)], axis=3), None, None
 
 

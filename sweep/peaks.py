@@ -145,8 +145,8 @@ class _Step:
             sizes = [s]
         elif self.remat == "dots":  # the block's input, and its products but the last
             sizes = [s, s, q + 2 * k, self.mlp * (self.a.mlp_matrices - 1)]
-        else:  # both normalised streams; q, k, v, out and out once more; the weights; the MLP
-            sizes = [s, s, q, k, k, q, q, self.weights, *[self.mlp] * MLP_KEPT[self.a.mlp][0]]
+        else:  # both normalised streams; q, k, v, out and out once more; q, k, v as they came; the weights; the MLP
+            sizes = [s, s, q, k, k, q, q, q + 2 * k, self.weights, *[self.mlp] * MLP_KEPT[self.a.mlp][0]]
             sizes += [self.routed, self.routed]
         return [self.bytes * size for size in sizes]
 
