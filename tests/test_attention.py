@@ -103,7 +103,8 @@ def test_gradients_within_documents_equal_those_of_a_plain_mask(cut):
     weight = jax.random.normal(keys[3], shapes[0])
 
     def gradients(core, cut):
-        return jax.grad(lambda q, k, v: (core(q, k, v, mask, cut) * weight).sum(), argnums=(0, 1, 2))(*inputs)
+        slope = jax.grad(lambda q, k, v: (core(q, k, v, mask, cut) * weight).sum(), argnums=(0, 1, 2))
+        return jax.jit(slope, compiler_options=QUICK)(*inputs)
 
     expected = gradients(_plain_core, SPANS["one"])
     for found in (gradients(_bounded_core, cut), gradients(_plain_core, cut)):
@@ -132,7 +133,8 @@ def textbook(qkv: np.ndarray, qk_norm: bool) -> np.ndarray:
 @pytest.mark.parametrize("qk_norm", [True, False])
 def test_attention_is_the_textbooks_at_every_number_of_spans(length, qk_norm):
     qkv = np.random.default_rng(5).normal(size=(1, length, 2, 4, 8))
-    found = attend(jnp.float32(qkv), rotary_angles(length, 8), qk_norm)[0]
+    attended = jax.jit(lambda x: attend(x, rotary_angles(length, 8), qk_norm)[0], compiler_options=QUICK)
+    found = attended(jnp.float32(qkv))
     np.testing.assert_allclose(found, textbook(qkv[0], qk_norm), atol=2e-5)
 
 
@@ -144,6 +146,7 @@ def test_gradients_through_spans_are_those_of_finite_differences(length, qk_norm
     qkv, along = rng.normal(size=(2, 1, length, 1, 4, 8))
     weight = rng.normal(size=(length, 16))
     slope = jax.grad(lambda x: (attend(x, rotary_angles(length, 8), qk_norm)[0] * jnp.float32(weight)).sum())
+    slope = jax.jit(slope, compiler_options=QUICK)
     ahead, behind = (np.sum(textbook((qkv + step * along)[0], qk_norm) * weight) for step in (1e-5, -1e-5))
     assert np.vdot(slope(jnp.float32(qkv)), along) == pytest.approx((ahead - behind) / 2e-5, rel=2e-4)
 
