@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from sweep.data.corpus import Corpus, HeldOut
 from sweep.data.order import evenly_spaced
 from sweep.place import Place
 from sweep.spec import RunSpec
-from sweep.tasks import bundled_questions, read_questions, score
+from sweep.tasks import Sheet, bundled_questions, read_questions, score, sheet_of
 from sweep.tasks.bundled.choose import NAMES
 from sweep.tasks.question import Question
 from sweep.train import program_for
@@ -73,11 +73,12 @@ def of_text(losses: np.ndarray, held_out: HeldOut, corpus: Corpus, at: At) -> It
             yield _measurement("position", str(first), "loss", bucket.mean(axis=1), bucket.size, at)
 
 
-def of_tasks(
-    questions: Sequence[Question], corpus: Corpus, length: int, losses: Callable[[np.ndarray], np.ndarray], at: At
-) -> Iterator[Measurement]:
-    """Every score of every task. `losses`: tokens (windows, T + 1) to nats (windows, T)."""
-    for task in score(questions, corpus.tokenizer, length, losses):
+def of_tasks(sheet: Sheet, losses: np.ndarray, at: At) -> Iterator[Measurement]:
+    """Every score of every task, from the losses of every target of the sheet's windows, (windows, T) nats.
+
+    Raises FloatingPointError where one that counts is not finite.
+    """
+    for task in score(sheet.answers(losses)):
         fields = dataclasses.asdict(task)
         for metric, value in fields.items():
             if metric in ("task", "questions") or metric.endswith("_se"):
@@ -125,7 +126,7 @@ def check_tasks(tasks: Sequence[str], count: int, corpus: Corpus, lengths: set[i
     """Raises InputError, before anything is trained, where a question does not fit into a window."""
     questions = questions_of(tasks, count, corpus)
     for length in lengths if questions else ():
-        score(questions, corpus.tokenizer, length, lambda windows: np.zeros(windows[:, 1:].shape))
+        sheet_of(questions, corpus.tokenizer, length)
 
 
 def score_run(
@@ -145,8 +146,8 @@ def score_run(
         )
     program = program_for(spec)
     at = At(spec.steps, float(spec.d_tokens), model.record.attempt)
-    length = spec.data.sequence
-    made = list(of_tasks(found, model.corpus, length, lambda windows: program.token_losses(model.params, windows), at))
+    sheet = sheet_of(found, model.corpus.tokenizer, spec.data.sequence)
+    made = list(of_tasks(sheet, program.token_losses(model.params, sheet.windows), at))
     names = {one.name for one in made}
     kept = [
         one

@@ -1,12 +1,11 @@
 """Runs from start to record: restore, train, checkpoint, fork, evaluate; every ending is a status with a sentence.
 
 One run, or several packed into one program. A dispatch is queued before the one before it is read, so that data is
-prepared while the device computes.
+prepared while the device computes; so is the one after an evaluation.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,12 @@ from results.record import SETTLED, RunRecord, RunStatus
 from results.store import Store
 from sweep.agreement import anybody, first_says
 from sweep.claim import Claim, claim
-from sweep.data.corpus import Corpus, HeldOut
+from sweep.data.corpus import Corpus
 from sweep.deaths import cause_of
 from sweep.estimate import ACCELERATOR_RATE, CPU_RATE
-from sweep.evaluation import At, affordable, forward_flops, of_tasks, of_text, questions_of, thinned
+from sweep.evaluation import thinned
 from sweep.events import Cause, Elsewhere, Event, Finished, Forked, Progress
+from sweep.examine import Examination, Examiner, take_down
 from sweep.member import Dispatched, Member, now
 from sweep.pack import Pack
 from sweep.place import Place, Work
@@ -148,6 +148,7 @@ class _Pending:
     tokens: dict[int, np.ndarray]  # by slot
     count: int
     advanced: Advanced
+    timed: bool = True  # False where the host had something else to do than wait for it
 
 
 def longest_dispatch(specs: Sequence[RunSpec], devices: int) -> int:
@@ -168,7 +169,8 @@ class _Training:
         self.saved_at = self.flushed_at = self.reported_at = self.read_at = now()
         self.first = True
         self.longest = longest_dispatch([member.spec for member in members], place.layout.devices)
-        self.questions = questions_of(place.tasks, place.questions, members[0].corpus)
+        self.examiner = Examiner(place, members)
+        self.asked: list[Examination] = []  # and not read yet
 
     def finish(self) -> dict[str, RunRecord]:
         try:
@@ -186,31 +188,38 @@ class _Training:
     def _alive(self) -> list[Member]:
         return [member for member in self.members if member.spec.run_id not in self.ended]
 
+    def _unfinished(self) -> list[Member]:
+        return [member for member in self._alive() if member.left > 0]
+
     def _train(self) -> None:
         """Queue, then read: the state of `pack` is one dispatch ahead of what the members have noted."""
         for member in self._alive():
             if member.left == 0:
-                self._evaluate(member)
-        while alive := self._alive():
-            pending: _Pending | None = self._queue(alive)
+                self._ask_at_end(member)
+        while training := self._unfinished():
+            pending: _Pending | None = self._queue(training)
+            if pending is not None:
+                pending.timed = not self.asked
+            self._take_down()
             while pending is not None:
                 stop = any(member.left == pending.count for member in pending.members)
-                following = None if stop else self._queue(alive, ahead=pending.count, unless=self._must_pause)
+                following = None if stop else self._queue(training, ahead=pending.count, unless=self._must_pause)
                 self._read(pending)
                 pending = following
             self._at_pause()
+        self._take_down()
 
     def _queue(
-        self, alive: list[Member], ahead: int = 0, unless: Callable[[], bool] = lambda: False
+        self, training: list[Member], ahead: int = 0, unless: Callable[[], bool] = lambda: False
     ) -> _Pending | None:
-        count = min([self.longest, *(member.left - ahead for member in alive)])
-        batches = {id(member): member.batch(member.at.step + ahead, count) for member in alive}
+        count = min([self.longest, *(member.left - ahead for member in training)])
+        batches = {id(member): member.batch(member.at.step + ahead, count) for member in training}
         if unless():  # asked last: several processes wait here for what is queued already
             return None
         advanced = self.pack.advance(batches, count)
-        slots = [self.pack.slot(member) for member in alive]
-        tokens = {slot: batches[id(member)][0] for slot, member in zip(slots, alive, strict=True)}
-        return _Pending(alive, slots, tokens, count, advanced)
+        slots = [self.pack.slot(member) for member in training]
+        tokens = {slot: batches[id(member)][0] for slot, member in zip(slots, training, strict=True)}
+        return _Pending(training, slots, tokens, count, advanced)
 
     def _read(self, pending: _Pending) -> None:
         """Waits for a dispatch and hands every run its part."""
@@ -222,7 +231,7 @@ class _Training:
                 member.record = member.record.replace(compile_seconds=took)
         for member, slot in zip(pending.members, pending.slots, strict=True):
             mine, norm = losses[slot, : pending.count], norms[slot, : pending.count]
-            seconds = None if self.first else took
+            seconds = took if pending.timed and not self.first else None
             member.note(Dispatched(pending.count, pending.tokens[slot], mine, float(norm[-1]), seconds))
             if not np.isfinite(norm).any():
                 sentence = f"no gradient was finite in the {pending.count} steps before step {member.at.step}"
@@ -251,14 +260,16 @@ class _Training:
                 for name in member.fork(self.pack.state_of(member)):
                     self.report(Forked(name))
             if member.at.step == member.spec.steps:
-                self._evaluate(member)
+                self._ask_at_end(member)
             elif member.at.step in member.evaluations:
-                windows = member.evaluations.pop(member.at.step)
-                self._measure(member, self.pack.state_of(member).params, thinned(member.held_out, windows))
+                held_out = thinned(member.held_out, member.evaluations.pop(member.at.step))
+                params = self.pack.state_of(member).params
+                self.asked.append(self.examiner.ask(member, self.pack.program, params, held_out))
         reason = self.stopped()
         stopping = anybody(reason is not None)
         reason = reason or "stopped with another process"
         if stopping or anybody(now() - self.saved_at > self.place.checkpoint_seconds):
+            self._take_down()  # whoever goes on from this checkpoint does not evaluate here again
             for member in self._alive():
                 member.save(self.pack.state_of(member))
             self.saved_at = now()
@@ -275,36 +286,23 @@ class _Training:
                         f"{reason} at step {member.at.step} of {member.spec.steps}; run it again to go on",
                     ),
                 )
-        self.pack.shrink(self._alive())
+        self.pack.shrink(self._unfinished())
         self.read_at = now()
 
-    def _evaluate(self, member: Member) -> None:
-        """At the end: on the whole held-out set and the tasks."""
+    def _ask_at_end(self, member: Member) -> None:
+        """On the whole held-out set. The state is saved first: whatever happens now, nothing is trained again."""
         state = self.pack.state_of(member)
-        losses = self._measure(member, state.params, member.held_out)
         member.record = member.record.replace(skipped_steps=int(state.skipped))
         member.save(state)
-        self._end(member, member.evaluated(losses.mean(axis=1, dtype=np.float64)))
+        self.asked.append(self.examiner.ask(member, self.pack.program, state.params, member.held_out))
 
-    def _measure(self, member: Member, params: dict[str, jax.Array], held_out: HeldOut) -> np.ndarray:
-        """Losses of every target, (windows, T) nats; what they and the tasks say goes into the store."""
-        started, at = now(), At(member.at.step, member.d_tokens, member.record.attempt)
-        tokens = 0
-
-        def losses_of(windows: np.ndarray) -> np.ndarray:
-            nonlocal tokens
-            tokens += windows[:, 1:].size
-            return self.pack.program.token_losses(params, windows)
-
-        losses = losses_of(held_out.windows)
-        measurements = list(of_text(losses, held_out, member.corpus, at))
-        share = self.place.evaluation_cost / self.place.evaluations
-        questions = affordable(self.questions, member.spec, share)
-        if questions and np.isfinite(losses).all():
-            with contextlib.suppress(FloatingPointError):  # a loss of a question was not finite: there is no score
-                measurements += of_tasks(questions, member.corpus, member.spec.data.sequence, losses_of, at)
-        member.measured(measurements, forward_flops(member.spec, tokens), now() - started)
-        return losses
+    def _take_down(self) -> None:
+        """What the evaluations say, and the end of the runs that were asked for the last time."""
+        asked, self.asked = self.asked, []
+        for examination, losses in zip(asked, take_down(asked), strict=True):
+            member = examination.member
+            if examination.at.step == member.spec.steps:
+                self._end(member, member.evaluated(losses.mean(axis=1, dtype=np.float64)))
 
     def _end(self, member: Member, record: RunRecord, cause: Cause = Cause.NONE) -> None:
         """Writes what is left to write. What cannot be written (a full disk) fails the run, which goes on from its last

@@ -19,6 +19,7 @@ from models.mlp import BALANCE_COEFFICIENT
 from models.parametrisation import logit_multiplier, tensors
 from sweep.layout import Layout, place
 from sweep.optimiser import directions
+from sweep.queued import QueuedLosses
 from sweep.spec import OptimiserSpec, RunSpec
 
 STEPS_PER_DISPATCH = 64  # hides the dispatch cost (0.1-0.3 ms) even at 1 ms a step; also one row of the curve
@@ -68,14 +69,25 @@ class Program:
         spread = place(tokens, self.layout.batch_sharding(1 + packed))
         return _compiled(self).advance(state, spread, rates, decays, np.int32(count))
 
-    def token_losses(self, params: dict[str, jax.Array], windows: np.ndarray) -> np.ndarray:
-        """Loss of every target of windows (windows, T + 1) of one run, in nats: (windows, T) float32."""
+    def queue_losses(self, params: dict[str, jax.Array], windows: np.ndarray) -> QueuedLosses:
+        """Asks for the loss of every target of windows (windows, T + 1) of one run, and returns.
+
+        `params` may be donated afterwards: what was asked before is computed before. Every call of the device has one
+        shape, whatever the number of windows, so that one compilation serves all evaluations.
+        """
         single = dataclasses.replace(self, members=None)
-        total, at_once = len(windows), -(-EVAL_WINDOWS_AT_ONCE // self.layout.batch_parts) * self.layout.batch_parts
-        padded = np.resize(windows, (-(-total // at_once) * at_once, windows.shape[1]))
-        blocks = place(padded.reshape(-1, at_once, windows.shape[1]), self.layout.batch_sharding(1))
-        losses = np.asarray(_compiled(single).evaluate(params, blocks))
-        return losses.reshape(-1, windows.shape[1] - 1)[:total]
+        at_once = -(-EVAL_WINDOWS_AT_ONCE // self.layout.batch_parts) * self.layout.batch_parts
+        evaluate, spread = _compiled(single).evaluate, self.layout.batch_sharding(0)
+        queued = QueuedLosses()
+        for start in range(0, len(windows), at_once):
+            block = windows[start : start + at_once]
+            full = np.resize(block, (at_once, windows.shape[1]))
+            queued.add(evaluate(params, place(full, spread)), len(block))
+        return queued
+
+    def token_losses(self, params: dict[str, jax.Array], windows: np.ndarray) -> np.ndarray:
+        """The same, waited for: (windows, T) float32, in nats."""
+        return self.queue_losses(params, windows).read()
 
 
 def program_for(spec: RunSpec, layout: Layout | None = None, members: int | None = None) -> Program:
@@ -191,13 +203,9 @@ def _advance(
     return jax.lax.fori_loop(0, count, step, (state, Advanced(empty, empty)))
 
 
-def _token_losses(program: Program, params: dict[str, jax.Array], blocks: jax.Array) -> jax.Array:
+def _token_losses(program: Program, params: dict[str, jax.Array], windows: jax.Array) -> jax.Array:
     a, layout = program.architecture, program.layout
     computing = {name: value.astype(program.precision) for name, value in params.items()}
-
-    def one(windows):
-        windows = windows.astype(jnp.int32)
-        left = hidden(a, computing, windows[:, :-1], spread=layout.batch_sharding(0), separator=program.separator)
-        return token_losses(left.hidden_BxTxD, head(computing), windows[:, 1:], logit_multiplier(a))
-
-    return jax.lax.map(one, blocks)
+    windows = windows.astype(jnp.int32)
+    left = hidden(a, computing, windows[:, :-1], spread=layout.batch_sharding(0), separator=program.separator)
+    return token_losses(left.hidden_BxTxD, head(computing), windows[:, 1:], logit_multiplier(a))

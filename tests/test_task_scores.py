@@ -11,8 +11,8 @@ from scipy import stats
 from fitting.errors import InputError
 from sweep.data.tokenizers.library import train_bpe
 from sweep.data.tokenizers.raw import RawBytes
-from sweep.tasks import NAMES, Question, bundled_questions, score
-from sweep.tasks.score import WINDOWS_AT_ONCE
+from sweep.tasks import NAMES, Question, TaskScore, bundled_questions, sheet_of
+from sweep.tasks import score as score_answers
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +26,19 @@ def bpe(texts):
 
 
 class Unigram:
-    """Nats of a token, whatever stands before it. Keeps the windows it was given."""
+    """Nats of a token, whatever stands before it."""
 
     def __init__(self, vocab_size, seed=0):
         self.nats = np.random.default_rng(seed).uniform(0.5, 6.0, vocab_size)
-        self.windows = []
 
     def __call__(self, tokens):
-        self.windows.append(tokens)
         return self.nats[tokens[:, 1:]]
+
+
+def score(questions, tokenizer, window, model) -> list[TaskScore]:
+    """model: tokens (windows, T + 1) to nats (windows, T)."""
+    sheet = sheet_of(questions, tokenizer, window)
+    return score_answers(sheet.answers(model(sheet.windows)))
 
 
 def bigram(tokens):
@@ -90,14 +94,11 @@ def test_what_stands_before_a_token_counts():
 
 
 def test_windows_open_with_the_separator_are_cut_left_and_padded_right():
-    model = Unigram(257)
-    score([Question("t", "abcdefgh", ("12", "3"), 0)], RawBytes(), 6, model)
-    (windows,) = model.windows
-    assert windows.shape == (WINDOWS_AT_ONCE, 7)
-    shown = [RawBytes().text(window[window > 0]) for window in windows[:4]]
+    windows = sheet_of([Question("t", "abcdefgh", ("12", "3"), 0)], RawBytes(), 6).windows
+    assert windows.shape == (4, 7)
+    shown = [RawBytes().text(window[window > 0]) for window in windows]
     assert shown == [b"defgh12"[-7:], b"cdefgh3"[-7:], b"12", b"3"]
     assert windows[2].tolist() == [0, ord("1") + 1, ord("2") + 1, 0, 0, 0, 0]
-    assert not windows[4:].any()
 
 
 def test_a_context_of_any_length_scores_alike_under_a_unigram():
@@ -105,11 +106,11 @@ def test_a_context_of_any_length_scores_alike_under_a_unigram():
     assert scores[0] == scores[1]
 
 
-def test_more_questions_than_one_call_holds():
-    questions = [Question("t", str(i), (f"a{i}", f"b{i}"), 0) for i in range(100)]
+def test_many_questions_score_as_each_does_alone():
+    questions = [Question("t", str(i), (f"a{i}", f"b{i}", "same"), 0) for i in range(100)]
     model = Unigram(257)
     (got,) = score(questions, RawBytes(), 8, model)
-    assert [windows.shape for windows in model.windows] == [(WINDOWS_AT_ONCE, 9)] * 4  # 200 behind, 200 alone
+    assert sheet_of(questions, RawBytes(), 8).windows.shape == (300 + 201, 9)  # what all share is read alone once
     single = [score([question], RawBytes(), 8, model)[0].gold_bpb for question in questions]
     assert got.gold_bpb == pytest.approx(np.mean(single), rel=1e-12)
 

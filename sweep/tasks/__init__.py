@@ -3,5 +3,16 @@
 from sweep.tasks.bundled import NAMES, bundled_questions
 from sweep.tasks.question import Question, read_questions, write_questions
 from sweep.tasks.score import TaskScore, score
+from sweep.tasks.sheet import Sheet, sheet_of
 
-__all__ = ["NAMES", "Question", "TaskScore", "bundled_questions", "read_questions", "score", "write_questions"]
+__all__ = [
+    "NAMES",
+    "Question",
+    "Sheet",
+    "TaskScore",
+    "bundled_questions",
+    "read_questions",
+    "score",
+    "sheet_of",
+    "write_questions",
+]

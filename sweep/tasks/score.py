@@ -9,19 +9,15 @@ Accuracy laws go by two steps (Bhagia et al. 2024, arXiv:2412.04403): compute to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fitting.errors import InputError
-from sweep.data.tokenizers import Tokenizer, token_dtype
 from sweep.tasks.question import Question
+from sweep.tasks.sheet import Answered
 
-WINDOWS_AT_ONCE = 128  # every call has this shape, so that a compiled function is compiled once
 TIE = 1e-6  # of the largest log-likelihood; a float32 loss says no more
-
-TokenLosses = Callable[[np.ndarray], np.ndarray]  # tokens (windows, T + 1) to nats (windows, T)
 
 
 @dataclass(frozen=True)
@@ -59,92 +55,12 @@ class _Scored:
     gold_bpb: float
 
 
-@dataclass(frozen=True)
-class _Span:
-    """The last `scored` of these tokens are the choice's."""
-
-    tokens: np.ndarray
-    scored: int
-
-
-def score(
-    questions: Sequence[Question], tokenizer: Tokenizer, window: int, token_losses: TokenLosses
-) -> list[TaskScore]:
-    """One score a task, in the order of their first questions.
-
-    window: T, tokens that have a loss. Contexts that are longer lose their beginning; a choice must fit whole.
-    Raises InputError where one does not, and FloatingPointError where losses are not finite.
-    """
-    behind = [span for question in questions for span in _behind_question(question, tokenizer, window)]
-    neutral = list(dict.fromkeys(choice for question in questions for choice in question.choices))
-    alone = [
-        _span(tokens, len(tokens), tokenizer, window, f"choice {choice!r} without its question")
-        for choice, tokens in zip(neutral, tokenizer.ids([choice.encode("utf-8") for choice in neutral]), strict=True)
-    ]
-    summed = _log_likelihoods([*behind, *alone], tokenizer, window, token_losses)
-    unconditional = dict(zip(neutral, summed[len(behind) :], strict=True))
+def score(answered: Sequence[Answered]) -> list[TaskScore]:
+    """One score a task, in the order of their first questions."""
     by_task: dict[str, list[_Scored]] = {}
-    start = 0
-    for question in questions:
-        end = start + len(question.choices)
-        without = np.array([unconditional[choice] for choice in question.choices])
-        by_task.setdefault(question.task, []).append(_scored(question, summed[start:end], without))
-        start = end
+    for one in answered:
+        by_task.setdefault(one.question.task, []).append(_scored(one.question, one.behind, one.alone))
     return [_task_score(task, scored) for task, scored in by_task.items()]
-
-
-def _behind_question(question: Question, tokenizer: Tokenizer, window: int) -> list[_Span]:
-    """For each choice the tokens beyond the prefix that the question and all of its joined choices share.
-
-    Where tokens merge across the border, they merge for some choices and not for others: one border for all makes
-    every choice pay for the same text.
-    """
-    texts = [question.question, *(question.question + choice for choice in question.choices)]
-    asked, *joined = tokenizer.ids([text.encode("utf-8") for text in texts])
-    shared = min(_common_prefix(asked, tokens) for tokens in joined)
-    return [
-        _span(tokens, len(tokens) - shared, tokenizer, window, f"task {question.task}: choice {choice!r}")
-        for choice, tokens in zip(question.choices, joined, strict=True)
-    ]
-
-
-def _common_prefix(a: np.ndarray, b: np.ndarray) -> int:
-    size = min(len(a), len(b))
-    differs = np.flatnonzero(a[:size] != b[:size])
-    return int(differs[0]) if len(differs) else size
-
-
-def _span(tokens: np.ndarray, scored: int, tokenizer: Tokenizer, window: int, what: str) -> _Span:
-    if tokenizer.separator is None:
-        raise InputError(f"tokenizer {tokenizer.name} has no separator, so questions have no beginning; give another")
-    if not 1 <= scored <= window:
-        raise InputError(
-            f"{what} has {scored} tokens; allowed are 1 to {window}, what one window scores. "
-            f"Shorten the choice or lengthen the sequence"
-        )
-    opened = np.concatenate([[tokenizer.separator], tokens]).astype(token_dtype(tokenizer.vocab_size))
-    return _Span(opened[-(window + 1) :], scored)
-
-
-def _log_likelihoods(
-    spans: Sequence[_Span], tokenizer: Tokenizer, window: int, token_losses: TokenLosses
-) -> np.ndarray:
-    """Of each span's scored tokens, in nats: (spans,) float64. Padding lies behind them, where no token sees it."""
-    summed = np.zeros(len(spans))
-    for start in range(0, len(spans), WINDOWS_AT_ONCE):
-        block = spans[start : start + WINDOWS_AT_ONCE]
-        tokens = np.full((WINDOWS_AT_ONCE, window + 1), tokenizer.separator, dtype=token_dtype(tokenizer.vocab_size))
-        for row, span in enumerate(block):
-            tokens[row, : len(span.tokens)] = span.tokens
-        losses = np.asarray(token_losses(tokens), dtype=np.float64)
-        if losses.shape != (WINDOWS_AT_ONCE, window):
-            raise ValueError(f"token_losses gave {losses.shape} for tokens {tokens.shape}; one loss a target is wanted")
-        for row, span in enumerate(block):
-            end = len(span.tokens) - 1  # the loss of token i stands at i - 1
-            summed[start + row] = -losses[row, end - span.scored : end].sum()
-    if not np.isfinite(summed).all():
-        raise FloatingPointError("the losses of some answers are not finite; the model has diverged")
-    return summed
 
 
 def _scored(question: Question, behind: np.ndarray, alone: np.ndarray) -> _Scored:
