@@ -30,6 +30,8 @@ import sys
 import time
 from pathlib import Path
 
+from sweep.worker import CPU_MALLOC
+
 THREADS = 2
 SECONDS = 8.0  # of measuring in one round
 
@@ -78,7 +80,8 @@ def main() -> None:
     if options.child:
         measure(SHAPES[options.child], options.mlp, options.tied)
         return
-    commands = {name: [sys.executable, __file__, *extra, "--child", "{shape}"] for name, extra in OURS.items()}
+    ours = ["env", f"GLIBC_TUNABLES={CPU_MALLOC}", sys.executable, __file__]  # as the launcher starts its workers
+    commands = {name: [*ours, *extra, "--child", "{shape}"] for name, extra in OURS.items()}
     commands |= {name: ["bash", "-c", command] for name, command in (peer.split("=", 1) for peer in options.peer)}
     for shape in options.shapes.split(","):
         readings: dict[str, list[Reading]] = {name: [] for name in commands}

@@ -20,7 +20,7 @@ from sweep.launchers.worker_process import GRACE_SECONDS, WorkerProcess
 from sweep.memory import device_memory
 from sweep.reader import Reader
 from sweep.spec import RunSpec
-from sweep.worker import CPU_FLAGS
+from sweep.worker import CPU_FLAGS, CPU_MALLOC
 
 HANG_MINUTES = 30.0  # a compilation and an evaluation say nothing for minutes; assumption
 
@@ -146,6 +146,7 @@ class LocalLauncher(Launcher):
                 f"--xla_force_host_platform_device_count={self.devices}",
             ]
             environment["XLA_FLAGS"] = " ".join(filter(None, flags))
+            environment["GLIBC_TUNABLES"] = ":".join(filter(None, [CPU_MALLOC, environment.get("GLIBC_TUNABLES")]))
             if sys.platform == "linux":
                 environment["ISOFLOP_CORES"] = ",".join(map(str, cores))
         self._serial += 1
