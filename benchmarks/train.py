@@ -5,7 +5,8 @@
 
 A peer's command is run with {shape} replaced by S or M and has to print "… 12,345 tokens/s …", and, if it knows, "…
 start-to-first-step 1.23 s wall …". Rounds alternate between programs, so that a slow minute of the machine hits all of
-them; medians over the rounds are compared.
+them. Speeds are medians over the rounds; "ours / it" is the median of the ratios within the rounds, with the smallest
+and the largest: on a machine that others share, speeds wander more than their ratios do.
 
 Shapes: S = width 64, 2 layers, 2 heads, vocabulary 256, sequence 128, batch 32 (98k non-embedding parameters); M =
 width 128, 5 layers, 4 heads, vocabulary 1024, sequence 128, batch 16 (983k). float32, 2 threads. FLOPs a token, for
@@ -105,18 +106,18 @@ def run(command: list[str]) -> Reading:
 
 
 def table(shape: str, readings: dict[str, list[Reading]]) -> str:
-    ours = statistics.median(reading.tokens_per_second for reading in readings[next(iter(OURS))])
+    ours = [reading.tokens_per_second for reading in readings[next(iter(OURS))]]
     lines = [f"| {shape} | tokens/s | range | GFLOP/s | ours / it | start to first step |", "|---|---|---|---|---|---|"]
     for name, found in readings.items():
         speeds = [reading.tokens_per_second for reading in found]
         speed = statistics.median(speeds)
+        ratios = [mine / its for mine, its in zip(ours, speeds, strict=True)]
+        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         firsts = [reading.first_step_seconds for reading in found if reading.first_step_seconds is not None]
         first = f"{statistics.median(firsts):.1f} s" if firsts else ""
-        gigaflops = speed * SHAPES[shape].flops_per_token / 1e9
-        lines.append(
-            f"| {name} | {speed:,.0f} | {min(speeds):,.0f} to {max(speeds):,.0f} | {gigaflops:.1f} | "
-            f"{ours / speed:.2f} | {first} |"
-        )
+        gigaflops = f"{speed * SHAPES[shape].flops_per_token / 1e9:.1f}"
+        cells = [name, f"{speed:,.0f}", f"{min(speeds):,.0f} to {max(speeds):,.0f}", gigaflops, ratio, first]
+        lines.append(f"| {' | '.join(cells)} |")
     mfu = [f"{name}: {found[-1].told.strip(', ')}" for name, found in readings.items() if "MFU" in found[-1].told]
     return "\n".join([*lines, *(["", *mfu] if mfu else [])]) + "\n"
 
