@@ -7,7 +7,6 @@ questions, files) is done while it trains on.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -22,7 +21,7 @@ from sweep.tasks import Sheet, sheet_of
 from sweep.train import Program
 
 
-@dataclass(frozen=True)
+@dataclass
 class Examination:
     """One run's, under way."""
 
@@ -32,12 +31,27 @@ class Examination:
     text: QueuedLosses
     sheet: Sheet | None
     answers: QueuedLosses | None
-    asked_at: float  # seconds, by now()
+    seconds: float  # in which nothing was done but to ask, and later to wait
 
-    @property
-    def tokens(self) -> int:
+    def wait(self) -> None:
+        """Until the device has computed it."""
+        started = now()
+        self.text.read()
+        if self.answers is not None:
+            self.answers.read()
+        self.seconds += now() - started
+
+    def take_down(self) -> np.ndarray:
+        """Into the store. Returns the losses of the text, (windows, T) nats."""
+        losses = self.text.read()
+        measurements = list(of_text(losses, self.held_out, self.member.corpus, self.at))
+        if self.sheet is not None and self.answers is not None and np.isfinite(losses).all():
+            with contextlib.suppress(FloatingPointError):  # a loss of a question was not finite: there is no score
+                measurements += of_tasks(self.sheet, self.answers.read(), self.at)
         asked = [self.held_out.windows] + ([] if self.sheet is None else [self.sheet.windows])
-        return sum(windows[:, 1:].size for windows in asked)
+        tokens = sum(windows[:, 1:].size for windows in asked)
+        self.member.measured(measurements, forward_flops(self.member.spec, tokens), self.seconds)
+        return losses
 
 
 class Examiner:
@@ -54,7 +68,7 @@ class Examiner:
         sheet = self._sheet(member)
         text = program.queue_losses(params, held_out.windows)
         answers = None if sheet is None else program.queue_losses(params, sheet.windows)
-        return Examination(member, at, held_out, text, sheet, answers, started)
+        return Examination(member, at, held_out, text, sheet, answers, now() - started)
 
     def _sheet(self, member: Member) -> Sheet | None:
         run_id = member.spec.run_id
@@ -63,21 +77,3 @@ class Examiner:
             tokenizer, length = member.corpus.tokenizer, member.spec.data.sequence
             self._sheets[run_id] = sheet_of(questions, tokenizer, length) if questions else None
         return self._sheets[run_id]
-
-
-def take_down(examinations: Sequence[Examination]) -> list[np.ndarray]:
-    """Waits for them, then writes what they say into the store. Losses of each one's text, (windows, T) nats.
-
-    An evaluation's seconds end when the device has computed it: what is left to do takes none of its time.
-    """
-    read = [(one, one.text.read(), None if one.answers is None else one.answers.read(), now()) for one in examinations]
-    before = 0.0
-    for one, losses, answers, computed_at in read:
-        measurements = list(of_text(losses, one.held_out, one.member.corpus, one.at))
-        if one.sheet is not None and answers is not None:
-            with contextlib.suppress(FloatingPointError):  # a loss of a question was not finite: there is no score
-                measurements += of_tasks(one.sheet, answers, one.at)
-        seconds = computed_at - max(one.asked_at, before)
-        one.member.measured(measurements, forward_flops(one.member.spec, one.tokens), seconds)
-        before = computed_at
-    return [losses for _, losses, _, _ in read]

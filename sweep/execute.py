@@ -6,10 +6,12 @@ prepared while the device computes; so is the one after an evaluation.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -24,7 +26,7 @@ from sweep.deaths import cause_of
 from sweep.estimate import ACCELERATOR_RATE, CPU_RATE
 from sweep.evaluation import thinned
 from sweep.events import Cause, Elsewhere, Event, Finished, Forked, Progress
-from sweep.examine import Examination, Examiner, take_down
+from sweep.examine import Examination, Examiner
 from sweep.member import Dispatched, Member, now
 from sweep.pack import Pack
 from sweep.place import Place, Work
@@ -148,7 +150,7 @@ class _Pending:
     tokens: dict[int, np.ndarray]  # by slot
     count: int
     advanced: Advanced
-    timed: bool = True  # False where the host had something else to do than wait for it
+    timed: bool = True  # False where it may have been done long before it was read
 
 
 def longest_dispatch(specs: Sequence[RunSpec], devices: int) -> int:
@@ -181,6 +183,8 @@ class _Training:
                 raise  # the others may not know and wait for this process: sweep.group ends them all
             sentence = f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
             cause = cause_of(error)
+            with contextlib.suppress(Exception):  # then they fail with the others
+                self._take_down()  # those that had reached their end
             for member in self._alive():
                 self._end(member, member.ended(RunStatus.FAILED, sentence), cause)
         return self.ended
@@ -198,9 +202,9 @@ class _Training:
                 self._ask_at_end(member)
         while training := self._unfinished():
             pending: _Pending | None = self._queue(training)
-            if pending is not None:
-                pending.timed = not self.asked
             self._take_down()
+            if pending is not None:
+                pending.timed = not cast(Any, pending.advanced.losses).is_ready()  # its type does not know it has one
             while pending is not None:
                 stop = any(member.left == pending.count for member in pending.members)
                 following = None if stop else self._queue(training, ahead=pending.count, unless=self._must_pause)
@@ -231,7 +235,7 @@ class _Training:
                 member.record = member.record.replace(compile_seconds=took)
         for member, slot in zip(pending.members, pending.slots, strict=True):
             mine, norm = losses[slot, : pending.count], norms[slot, : pending.count]
-            seconds = took if pending.timed and not self.first else None
+            seconds = took if not self.first and (pending.timed or not member.at.timed_steps) else None
             member.note(Dispatched(pending.count, pending.tokens[slot], mine, float(norm[-1]), seconds))
             if not np.isfinite(norm).any():
                 sentence = f"no gradient was finite in the {pending.count} steps before step {member.at.step}"
@@ -298,9 +302,12 @@ class _Training:
 
     def _take_down(self) -> None:
         """What the evaluations say, and the end of the runs that were asked for the last time."""
-        asked, self.asked = self.asked, []
-        for examination, losses in zip(asked, take_down(asked), strict=True):
-            member = examination.member
+        for examination in self.asked:
+            examination.wait()
+            self.read_at = now()  # what is queued begins
+        while self.asked:
+            examination = self.asked.pop(0)
+            member, losses = examination.member, examination.take_down()
             if examination.at.step == member.spec.steps:
                 self._end(member, member.evaluated(losses.mean(axis=1, dtype=np.float64)))
 

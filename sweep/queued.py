@@ -8,12 +8,14 @@ import jax
 import numpy as np
 
 BLOCKS_KEPT = 64  # on a device, which is never idle for want of more: 16 MB at a sequence of 2048
+BLOCKS_KEPT_ON_CPU = 1  # many at once deadlock there: collectives of devices wait for threads that later ones took
 
 
 class QueuedLosses:
     """Blocks of windows in the order in which they were asked for."""
 
     def __init__(self) -> None:
+        self._kept = BLOCKS_KEPT_ON_CPU if jax.default_backend() == "cpu" else BLOCKS_KEPT
         self._read: list[np.ndarray] = []
         self._queued: collections.deque[tuple[jax.Array, int]] = collections.deque()
 
@@ -21,7 +23,7 @@ class QueuedLosses:
         """The first `windows` rows of `block` are meant. Waits for the oldest where the device would keep too many."""
         block.copy_to_host_async()
         self._queued.append((block, windows))
-        if len(self._queued) > BLOCKS_KEPT:
+        if len(self._queued) > self._kept:
             self._take()
 
     def read(self) -> np.ndarray:

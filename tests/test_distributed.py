@@ -139,6 +139,27 @@ def test_eight_devices_reach_the_losses_of_one(corpus, alone, tmp_path, monkeypa
 
 
 @pytest.mark.slow
+def test_evaluations_beside_training_end_on_eight_devices(corpus, tmp_path, monkeypatch):
+    """Eighty blocks, each with collectives of its own, and the next steps behind them: nobody waits for ever."""
+    spec = make_spec(corpus, 40)
+    spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, eval_tokens=80 * 32 * 16))
+    alone, spread = (
+        make_place(corpus, tmp_path / name, layout, evaluations=3, evaluation_cost=1e3)
+        for name, layout in (("alone", Layout()), ("spread", Layout(fsdp=8)))
+    )
+    execute(spec, alone)
+    monkeypatch.setenv("XLA_FLAGS", with_cpu_devices(os.environ["XLA_FLAGS"], 8))
+    line = json.dumps(job_of(Work(spec), spread))
+    subprocess.run([sys.executable, "-c", EIGHT], input=line, text=True, check=True, timeout=300)
+    said = [
+        {(row.step, row.kind, row.name, row.metric): row.value for row in Store(place.store).measurements(spec.run_id)}
+        for place in (alone, spread)
+    ]
+    assert {step for step, *_ in said[0]} == {10, 20, 40}
+    assert said[1] == pytest.approx(said[0], rel=TOLERANCE)
+
+
+@pytest.mark.slow
 def test_processes_that_slurm_started_train_one_job_after_another(corpus, alone, tmp_path, monkeypatch):
     """Two processes, told who they are by the variables that srun sets: three layouts, a mesh that does not fit, a
     trunk with its branch, a run that diverges."""

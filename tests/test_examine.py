@@ -13,7 +13,7 @@ from results.store import Store
 from sweep import examine, execute
 from sweep.pack import Pack
 from sweep.place import Place, Work
-from sweep.queued import BLOCKS_KEPT, QueuedLosses
+from sweep.queued import BLOCKS_KEPT_ON_CPU, QueuedLosses
 from tests.tiny_runs import byte_corpus, make_spec
 
 STEPS = 96
@@ -118,12 +118,35 @@ def test_an_evaluation_that_cannot_be_written_is_made_again(corpus, place, monke
     assert sorted({step for step, *_ in said(place, spec.run_id)}) == list(EVALUATED)
 
 
+def test_a_run_at_its_end_is_not_failed_by_one_that_trains_on(corpus, place, monkeypatch):
+    specs = [make_spec(corpus, steps, seed=steps) for steps in (STEPS // 2, STEPS)]
+    advance = Pack.advance
+
+    def broken(self, batches, count):
+        if len(batches) == 1:
+            raise OSError(5, "Input/output error")
+        return advance(self, batches, count)
+
+    monkeypatch.setattr(Pack, "advance", broken)
+    short, longer = execute.execute_together([Work(spec) for spec in specs], place)
+    assert (short.status, longer.status) == (RunStatus.DONE, RunStatus.FAILED)
+    assert short.loss is not None
+    assert longer.sentence == "OSError: [Errno 5] Input/output error"
+
+
+def test_a_short_run_of_many_evaluations_has_a_speed(corpus, place):
+    """Every dispatch but the first lies beside an evaluation."""
+    record = execute.execute(make_spec(corpus, STEPS), place)
+    assert record.tokens_per_second > 0
+    assert record.eval_seconds > 0
+
+
 def test_a_device_keeps_so_many_blocks_and_no_more():
     """Also: every window's losses come back in order, the padding of each block does not."""
     queued = QueuedLosses()
-    for number in range(BLOCKS_KEPT + 5):
+    for number in range(5):
         queued.add(jax.numpy.full((4, 2), float(number)), 3 if number else 1)
-        assert len(queued._queued) <= BLOCKS_KEPT
+        assert len(queued._queued) <= BLOCKS_KEPT_ON_CPU
     losses = queued.read()
-    assert losses[:, 0].tolist() == [0.0, *np.repeat(np.arange(1.0, BLOCKS_KEPT + 5), 3)]
+    assert losses[:, 0].tolist() == [0.0, *np.repeat(np.arange(1.0, 5.0), 3)]
     assert queued.read().shape == losses.shape
