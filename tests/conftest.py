@@ -14,6 +14,8 @@ CACHE = Path(__file__).resolve().parent.parent / ".cache" / "tests"
 os.environ["ISOFLOP_CACHE"] = str(CACHE)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / "xla")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+# The hundreds of processes that tests start find the project's bytecode compiled: half of their start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT.parent / "shared" / "reference"

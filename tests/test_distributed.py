@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CACHE
 
 import sweep.group
 from models import Architecture
@@ -62,10 +61,8 @@ def alone(corpus, tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quick_processes(monkeypatch):
-    """What starts here compiles without optimising and finds Python's bytecode compiled: half of the time."""
+    """What starts here compiles without optimising."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(CACHE / "bytecode"))
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
 
 
 def make_spec(corpus: Corpus, steps: int = STEPS, **changes) -> RunSpec:
