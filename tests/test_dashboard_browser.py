@@ -21,7 +21,7 @@ from results.store import Store
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
-PATIENCE = 40_000  # milliseconds; CI shares two cores
+PATIENCE = 120_000  # milliseconds; CI shares two cores
 
 pytestmark = [
     pytest.mark.slow,
