@@ -202,8 +202,8 @@ class _Training:
                 self._ask_at_end(member)
         while training := self._unfinished():
             pending: _Pending | None = self._queue(training)
-            self._take_down()
-            if pending is not None:
+            if self.asked and pending is not None:
+                self._take_down()
                 pending.timed = not cast(Any, pending.advanced.losses).is_ready()  # its type does not know it has one
             while pending is not None:
                 stop = any(member.left == pending.count for member in pending.members)
