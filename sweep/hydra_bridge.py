@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fitting.errors import InputError
 from sweep.designs.grid import combinations
+from sweep.interrupt import held_back
 
 HERE = "."  # hydra.sweep.dir where nobody chose one: then nothing is written there
 
@@ -44,7 +45,8 @@ def multirun(config: DictConfig, context: HydraContext, launcher: Any, arguments
         )
     plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.set_struct(plain, True)
-    from sweep.sweep import run_sweep
+    with held_back():
+        from sweep.sweep import run_sweep
 
     return run_sweep(plain, {axis.get_key_element(): _values(axis) for axis in axes})
 
@@ -78,7 +80,8 @@ def single(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from sweep.sweep import run_sweep
+    with held_back():
+        from sweep.sweep import run_sweep
 
     config = config.copy()
     if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -6,17 +6,20 @@ frees an object; so the handler also remembers, and the loop of a sweep asks.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from collections.abc import Generator
 from types import FrameType
 from typing import Any
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _asked: int | None = None  # the signal that was heard
 
 
 def listen() -> None:
     """From now on."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background
             signal.signal(number, _stop)
     sys.unraisablehook = _tell
@@ -24,8 +27,18 @@ def listen() -> None:
 
 def deaf() -> None:
     """Nothing is left to interrupt but Python's own end."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def held_back() -> Generator[None]:
+    """While native libraries are imported: what is raised inside of JAX's aborts the process. Heard afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check() -> None:
