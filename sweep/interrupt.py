@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Generator
 from types import FrameType
 from typing import Any
@@ -33,12 +34,25 @@ def deaf() -> None:
 
 @contextlib.contextmanager
 def held_back() -> Generator[None]:
-    """While native libraries are imported: what is raised inside of JAX's aborts the process. Heard afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """While native libraries are imported: what is raised inside of JAX's aborts the process. Heard afterwards.
+
+    By handlers, not by a mask: a mask is one thread's, and the kernel gives a process's signal to any other.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python's handlers never run here
+        yield
+        return
+    heard: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in handlers.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: heard.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if heard:
+            signal.raise_signal(heard[0])
 
 
 def check() -> None:

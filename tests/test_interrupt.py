@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
 import pytest
 
@@ -11,14 +13,40 @@ from sweep.interrupt import held_back
 
 
 def test_a_signal_is_held_back_while_native_libraries_are_imported_and_heard_afterwards():
-    imported = []
+    before = signal.getsignal(signal.SIGINT)
+    imported, over = [], threading.Event()
+    other = threading.Thread(target=over.wait)  # a mask would leave the signal to it
+    other.start()
 
     def import_them():
         with held_back():
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
             imported.append(True)
 
     with pytest.raises(KeyboardInterrupt):
         import_them()
+    over.set()
+    other.join()
     assert imported
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_what_is_ignored_stays_ignored_and_another_thread_imports_too():
+    done = []
+
+    def import_them():
+        with held_back():
+            done.append(threading.current_thread().name)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with held_back():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        other = threading.Thread(target=import_them, name="other")
+        other.start()
+        other.join()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert done == ["other"]
