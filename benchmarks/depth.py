@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-import time
 
 from sweep.worker import CPU_FLAGS
 
@@ -22,57 +21,27 @@ ROUNDS, STEPS = 9, 4
 
 def main() -> None:
     os.environ.setdefault("XLA_FLAGS", CPU_FLAGS)
-    import jax
+    from trial import Trial
 
-    jax.config.update("jax_enable_compilation_cache", False)
+    import models.decoder
+    from models import Architecture
+    from sweep.layout import Layout
+
+    def trial(depth: int, unroll_up_to: int) -> Trial:
+        vars(models.decoder)["UNROLL_UP_TO"] = unroll_up_to
+        return Trial(Architecture(128, depth, 4, 512, 1024), Layout(), 8, 128, STEPS)
+
     depths = tuple(map(int, sys.argv[1:])) or DEPTHS
     print("| blocks | unrolled: compiling | scanned: compiling | unrolled / scanned: steps a second |")
     print("|---|---|---|---|")
     for depth in depths:
-        unrolled, scanned = Trial(depth, depth), Trial(depth, 0)
+        unrolled, scanned = trial(depth, depth), trial(depth, 0)
         ratios = [scanned.seconds() / unrolled.seconds() for _ in range(ROUNDS)]
         print(
             f"| {depth} | {unrolled.compiling:.1f} s | {scanned.compiling:.1f} s | {statistics.median(ratios):.2f} "
             f"({min(ratios):.2f} to {max(ratios):.2f}) |",
             flush=True,
         )
-
-
-class Trial:
-    """One compiled program."""
-
-    def __init__(self, depth: int, unroll_up_to: int):
-        import jax
-        import numpy as np
-
-        import models.decoder
-        from models import Architecture
-        from sweep.layout import Layout
-        from sweep.spec import OptimiserSpec
-        from sweep.train import STEPS_PER_DISPATCH, Program, _advance
-
-        vars(models.decoder)["UNROLL_UP_TO"] = unroll_up_to
-        optimiser = OptimiserSpec("adamw", 0.0, 0.9, 0.95, 1e-10, 0.0, 0.0, 0.5, 1.0)
-        program = Program(Architecture(128, depth, 4, 512, 1024), optimiser, "float32", Layout())
-        tokens = np.random.default_rng(0).integers(0, 1024, (STEPS_PER_DISPATCH, 8, 129)).astype(np.uint16)
-        rates = np.full(STEPS_PER_DISPATCH, 1e-3, np.float32)
-        self._state, self._rest = program.initial_state(0), (tokens, rates, rates, np.int32(STEPS))
-
-        def advance(*arrays):
-            return _advance(program, *arrays)
-
-        lowered = jax.jit(advance, donate_argnums=0).lower(self._state, *self._rest)
-        started = time.perf_counter()
-        self._compiled = lowered.compile()
-        self.compiling = time.perf_counter() - started
-        self.seconds()  # memory is touched for the first time
-
-    def seconds(self) -> float:
-        """Of a dispatch."""
-        started = time.perf_counter()
-        self._state, advanced = self._compiled(self._state, *self._rest)
-        advanced.losses.block_until_ready()
-        return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -136,9 +136,11 @@ def measure(shape: Shape, mlp: str, tied: bool) -> None:
 
     from fitting.chips import peak_flops
     from models import Architecture
+    from sweep.config import MeshWishes
     from sweep.data.order import Order, chosen_windows
     from sweep.execute import longest_dispatch
     from sweep.layout import Layout
+    from sweep.smallest import smallest_layout
     from sweep.spec import DataSpec, OptimiserSpec, RunSpec, ScheduleSpec
     from sweep.train import STEPS_PER_DISPATCH, pad_dispatch, program_for
 
@@ -162,7 +164,9 @@ def measure(shape: Shape, mlp: str, tied: bool) -> None:
         seed=0,
         precision=shape.precision,
     )
-    program = program_for(spec, Layout(data=max(1, shape.threads)))
+    open_ = MeshWishes(data=None, fsdp=None, tensor=None, accumulation=None, remat=None, memory=None)
+    layout = smallest_layout(spec, open_, shape.threads, None) if shape.threads else Layout()  # as a sweep chooses it
+    program = program_for(spec, layout)
     state = program.initial_state(0)
     rates = np.full(STEPS_PER_DISPATCH, 1e-3, np.float32)
     decays = np.full(STEPS_PER_DISPATCH, 0.1, np.float32)

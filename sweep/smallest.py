@@ -12,7 +12,7 @@ from models import ArchitectureError, architecture_near
 from models.decoder import REMATERIALISATIONS
 from models.shapes import SMALLEST_N
 from sweep.config import MeshWishes
-from sweep.layout import Layout
+from sweep.layout import Layout, cached_accumulation
 from sweep.memory import predicted_bytes
 from sweep.spec import RunSpec
 from sweep.train import program_for
@@ -30,7 +30,8 @@ def smallest_layout(
     members: int | None = None,
 ) -> Layout:
     """The first that fits into `memory` bytes a device: as asked for and data parallel over as many of the devices as
-    divide the batch; with more micro-batches; computing more again (dots, block); with fsdp; with tensor.
+    divide the batch; with more micro-batches; computing more again (dots, block); with fsdp; with tensor. A CPU starts
+    with micro-batches that keep to its caches.
 
     What was asked for stays; memory None is unknown, and everything fits. members: packed runs. Raises InputError
     where the batch cannot be cut so, where the devices do not suffice, or where nothing fits.
@@ -66,7 +67,7 @@ def fitting_layout(
 def _first_that_fits(
     spec: RunSpec, wishes: MeshWishes, devices: int, memory: float | None, backend: str, members: int | None
 ) -> Layout | None:
-    for layout in _layouts(spec, wishes, devices):
+    for layout in _layouts(spec, wishes, devices, backend, members):
         if memory is None or _needed(spec, layout, backend, members) <= memory:
             return layout
     return None
@@ -84,7 +85,7 @@ def _needed(spec: RunSpec, layout: Layout, backend: str, members: int | None) ->
     return predicted_bytes(program, spec.batch_sequences, spec.data.sequence, backend).total
 
 
-def _layouts(spec: RunSpec, wishes: MeshWishes, devices: int) -> Iterator[Layout]:
+def _layouts(spec: RunSpec, wishes: MeshWishes, devices: int, backend: str, members: int | None) -> Iterator[Layout]:
     """All that the wishes, the batch and the architecture allow, the smallest change first."""
     a, batch, fixed = spec.architecture, spec.batch_sequences, wishes.accumulation or 1
     for tensor in _sizes(wishes.tensor, devices):
@@ -96,8 +97,14 @@ def _layouts(spec: RunSpec, wishes: MeshWishes, devices: int) -> Iterator[Layout
             data = max((count for count in counts if batch % (count * fsdp * fixed) == 0), default=None)
             if data is None:
                 continue
+            own = batch // (data * fsdp)  # sequences of a device
+            parts = _sizes(wishes.accumulation, own)
+            # Other micro-batches balance experts otherwise, and every one of them gathers what fsdp and tensor cut.
+            if wishes.accumulation is None and backend == "cpu" and fsdp == tensor == a.experts == 1:
+                fastest = cached_accumulation(own, spec.data.sequence * (members or 1))
+                parts = tuple(count for count in parts if count >= fastest)
             for remat in REMATERIALISATIONS if wishes.remat is None else (wishes.remat,):
-                for accumulation in _sizes(wishes.accumulation, batch // (data * fsdp)):
+                for accumulation in parts:
                     yield Layout(data, fsdp, tensor, accumulation, remat)
 
 
@@ -134,7 +141,7 @@ def _leanest(
     spec: RunSpec, wishes: MeshWishes, devices: int, backend: str, members: int | None
 ) -> tuple[Layout, float]:
     """The layout that needs least, among those that compute most again."""
-    layouts = list(_layouts(spec, wishes, devices))
+    layouts = list(_layouts(spec, wishes, devices, backend, members))
     found = [
         (layout, _needed(spec, layout, backend, members)) for layout in layouts if layout.remat == layouts[-1].remat
     ]

@@ -17,7 +17,7 @@ from models.decoder import head, hidden, initial_parameters
 from models.losses import token_losses, training_loss
 from models.mlp import BALANCE_COEFFICIENT
 from models.parametrisation import logit_multiplier, tensors
-from sweep.layout import Layout, place
+from sweep.layout import BATCH_AXES, Layout, place
 from sweep.optimiser import directions
 from sweep.queued import QueuedLosses
 from sweep.spec import OptimiserSpec, RunSpec
@@ -147,12 +147,14 @@ def _initial_state(program: Program, seed: jax.Array) -> TrainState:
     return TrainState(params, directions(program.optimiser, program.architecture).init(params), jnp.int32(0))
 
 
-def _objective(program: Program, params: dict[str, jax.Array], tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _objective(
+    program: Program, spread: jax.sharding.Sharding | None, params: dict[str, jax.Array], tokens: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """(what is differentiated, mean cross-entropy) of tokens (B, T + 1)."""
-    a, layout = program.architecture, program.layout
+    a = program.architecture
     computing = {name: value.astype(program.precision) for name, value in params.items()}
     tokens = tokens.astype(jnp.int32)
-    left = hidden(a, computing, tokens[:, :-1], layout.remat, layout.batch_sharding(0), program.separator)
+    left = hidden(a, computing, tokens[:, :-1], program.layout.remat, spread, program.separator)
     objective, ce = training_loss(
         left.hidden_BxTxD, head(computing), tokens[:, 1:], logit_multiplier(a), program.optimiser.z_loss
     )
@@ -160,8 +162,30 @@ def _objective(program: Program, params: dict[str, jax.Array], tokens: jax.Array
 
 
 def _gradients(program: Program, params: dict[str, jax.Array], tokens: jax.Array):
-    """((objective, ce), gradients), the mean over micro-batches in float32."""
-    slope = jax.value_and_grad(functools.partial(_objective, program), has_aux=True)
+    """((objective, ce), gradients), the mean over the batch.
+
+    Where only the batch is cut, and into micro-batches too, every device adds up its own, and they meet once a step.
+    """
+    layout = program.layout
+    mesh = layout.mesh()
+    # The balance of experts is one of all devices' tokens.
+    if mesh is None or layout.devices > layout.data or layout.accumulation == 1 or program.architecture.experts > 1:
+        return _over_micro_batches(program, layout.batch_sharding(0), params, tokens)
+
+    def own(params, tokens):
+        return jax.lax.pmean(_over_micro_batches(program, None, params, tokens), BATCH_AXES)
+
+    everywhere, cut = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(BATCH_AXES)
+    return jax.shard_map(own, mesh=mesh, in_specs=(everywhere, cut), out_specs=everywhere, check_vma=False)(
+        params, tokens
+    )
+
+
+def _over_micro_batches(
+    program: Program, spread: jax.sharding.Sharding | None, params: dict[str, jax.Array], tokens: jax.Array
+):
+    """The same of these tokens (B, T + 1), one micro-batch after the other, added up in float32."""
+    slope = jax.value_and_grad(functools.partial(_objective, program, spread), has_aux=True)
     parts = program.layout.accumulation
     if parts == 1:
         return slope(params, tokens)

@@ -112,6 +112,32 @@ for line in sys.stdin:
 """
 
 
+MEETINGS = """
+import re
+import numpy as np
+from models import Architecture
+from sweep.layout import Layout, place
+from sweep.spec import OptimiserSpec
+from sweep.train import STEPS_PER_DISPATCH, Program, _compiled
+optimiser = OptimiserSpec("adamw", 0.0, 0.9, 0.95, 1e-10, 0.0, 0.0, 0.5, 1.0)
+program = Program(Architecture(32, 2, 2, 64, 64), optimiser, "float32", Layout(data=2, accumulation=4))
+tokens = place(np.zeros((STEPS_PER_DISPATCH, 8, 17), np.uint16), program.layout.batch_sharding(1))
+rates = np.zeros(STEPS_PER_DISPATCH, np.float32)
+lowered = _compiled(program).advance.lower(program.initial_state(0), tokens, rates, rates, np.int32(1))
+for line in lowered.compile().as_text().splitlines():
+    if "all-reduce(" in line:
+        print(re.search('op_name="([^"]*)"', line).group(1))
+"""
+
+
+def test_devices_that_share_a_batch_meet_once_a_step_not_once_a_micro_batch(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", with_cpu_devices(os.environ["XLA_FLAGS"], 2))
+    done = subprocess.run([sys.executable, "-c", MEETINGS], capture_output=True, text=True, check=True, timeout=300)
+    where = done.stdout.splitlines()
+    assert where
+    assert all(name.count("while/body") == 1 for name in where), where  # of steps; that of micro-batches is inside
+
+
 @pytest.mark.slow
 def test_eight_devices_reach_the_losses_of_one(corpus, alone, tmp_path, monkeypatch):
     spec = make_spec(corpus)

@@ -35,8 +35,8 @@ def make_spec(n: int = 10**8, batch: int = 16, sequence: int = 512) -> RunSpec:
     )
 
 
-def needed(spec: RunSpec, layout: Layout) -> float:
-    return predicted_bytes(program_for(spec, layout), spec.batch_sequences, spec.data.sequence).total
+def needed(spec: RunSpec, layout: Layout, backend: str = "cpu") -> float:
+    return predicted_bytes(program_for(spec, layout), spec.batch_sequences, spec.data.sequence, backend).total
 
 
 @pytest.mark.slow
@@ -75,18 +75,35 @@ def test_more_parts_never_need_more_parameters_and_more_devices_never_more_in_al
 
 def test_the_smallest_change_that_fits_is_taken():
     spec = dataclasses.replace(make_spec(), architecture=Architecture(512, 12, 8, 2048, 8192))
-    plain = needed(spec, Layout())
-    assert smallest_layout(spec, OPEN, 1, None) == Layout()
-    assert smallest_layout(spec, OPEN, 1, plain) == Layout()
-    less = smallest_layout(spec, OPEN, 1, 0.99 * plain)
-    assert less.accumulation > 1
-    assert less.remat == "none"
-    assert needed(spec, less) <= 0.99 * plain
+    assert smallest_layout(spec, OPEN, 1, None, "gpu") == Layout()
+    assert smallest_layout(spec, OPEN, 1, needed(spec, Layout(), "gpu"), "gpu") == Layout()
+    less = smallest_layout(spec, OPEN, 1, 0.99 * needed(spec, Layout(), "gpu"), "gpu")
+    assert (less.accumulation, less.remat) == (2, "none")
+    assert needed(spec, less, "gpu") <= 0.99 * needed(spec, Layout(), "gpu")
     assert smallest_layout(spec, OPEN, 8, None).data == 8  # data parallel over what there is
     tight = 0.6 * needed(spec, Layout(data=8, accumulation=2, remat="block"))
     cut = smallest_layout(spec, OPEN, 8, tight)
     assert cut.fsdp > 1
     assert needed(spec, cut) <= tight
+
+
+def test_a_cpu_takes_micro_batches_of_about_512_tokens_a_core_unless_told_otherwise():
+    def accumulation(devices=1, wishes=OPEN, backend="cpu", members=None, **shape):
+        return smallest_layout(make_spec(**shape), wishes, devices, None, backend, members).accumulation
+
+    assert accumulation(batch=16, sequence=128) == 4
+    assert accumulation(batch=16, sequence=128, devices=2) == 2
+    assert accumulation(batch=16, sequence=128, members=2) == 8
+    assert accumulation(batch=4, sequence=64) == 1
+    assert accumulation(batch=7, sequence=128) == 1  # one sequence at a time would be too little
+    assert accumulation(batch=8, sequence=2048) == 8
+    assert accumulation(batch=16, sequence=128, backend="gpu") == 1
+    for asked in ({"accumulation": 1}, {"fsdp": 2}, {"tensor": 2}):
+        assert accumulation(batch=16, sequence=128, devices=2, wishes=dataclasses.replace(OPEN, **asked)) == 1
+    experts = dataclasses.replace(
+        make_spec(batch=16, sequence=128), architecture=Architecture(64, 2, 2, 64, 64, experts=4)
+    )
+    assert smallest_layout(experts, OPEN, 1, None).accumulation == 1  # their balance is that of the whole batch
 
 
 def test_what_was_asked_for_stays():
