@@ -54,6 +54,7 @@ CASES = [
     Case(512, 4, 128, 8192, 8),
     Case(128, 12, 512, 1024, 8),
     Case(256, 4, 256, 4096, 16, Layout(data=8)),
+    Case(128, 4, 256, 32_768, 32, Layout(data=4, accumulation=2), few=True),
     Case(256, 12, 256, 4096, 16, Layout(fsdp=8), few=True),
     Case(256, 12, 256, 4096, 16, Layout(2, 2, 2), few=True),
     Case(256, 4, 256, 4096, 16, Layout(2, 2, 2)),

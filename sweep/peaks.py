@@ -103,8 +103,9 @@ class _Step:
         self.weights = 0 if self._fused(sequence) else rows * met * groups * a.queries_per_key  # B H T T or less
         self.mlp = rows * a.experts_per_token * mlp  # B T F, for all experts that a token meets
         self.routed = rows * a.experts_per_token * a.width if a.experts > 1 else 0
-        # The chunks are made of the micro-batch of all devices.
-        self.chunks = chunks_of(sequence, micro, a.vocab_size)
+        # The chunks are made of the micro-batch of all devices, unless every one sees its own alone.
+        seen = micro // self.layout.batch_parts if self.program.meets_once else micro
+        self.chunks = chunks_of(sequence, seen, a.vocab_size)
         self.logits = rows * vocabulary // self.chunks
 
     def _fused(self, sequence: int) -> bool:

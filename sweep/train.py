@@ -53,6 +53,14 @@ class Program:
     members: int | None = None  # packed runs, the leading axis of everything; None: one run, no such axis
     separator: int | None = None  # token that opens a document, where attention stays within one
 
+    @property
+    def meets_once(self) -> bool:
+        """Whether every device adds up its own micro-batches before they meet: where nothing but the batch is cut, and
+        no experts are balanced over the tokens of all devices."""
+        layout = self.layout
+        several = layout.accumulation > 1 and layout.devices > 1
+        return several and layout.devices == layout.data and self.architecture.experts == 1
+
     def initial_state(self, seeds: int | np.ndarray) -> TrainState:
         """Of one seed, or (members,) seeds."""
         return _compiled(self).initial(seeds)
@@ -162,23 +170,17 @@ def _objective(
 
 
 def _gradients(program: Program, params: dict[str, jax.Array], tokens: jax.Array):
-    """((objective, ce), gradients), the mean over the batch.
-
-    Where only the batch is cut, and into micro-batches too, every device adds up its own, and they meet once a step.
-    """
+    """((objective, ce), gradients), the mean over the batch."""
     layout = program.layout
-    mesh = layout.mesh()
-    # The balance of experts is one of all devices' tokens.
-    if mesh is None or layout.devices > layout.data or layout.accumulation == 1 or program.architecture.experts > 1:
+    if not program.meets_once:
         return _over_micro_batches(program, layout.batch_sharding(0), params, tokens)
 
     def own(params, tokens):
         return jax.lax.pmean(_over_micro_batches(program, None, params, tokens), BATCH_AXES)
 
     everywhere, cut = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(BATCH_AXES)
-    return jax.shard_map(own, mesh=mesh, in_specs=(everywhere, cut), out_specs=everywhere, check_vma=False)(
-        params, tokens
-    )
+    spread = jax.shard_map(own, mesh=layout.mesh(), in_specs=(everywhere, cut), out_specs=everywhere, check_vma=False)
+    return spread(params, tokens)
 
 
 def _over_micro_batches(
