@@ -1,6 +1,6 @@
-"""How many tokens at a time does a CPU core train fastest on? Behind sweep.layout.CACHED_TOKENS.
+"""How many tokens at a time does a CPU core train fastest on? Behind sweep.smallest.CACHED_TOKENS.
 
-    python benchmarks/micro.py            # about 6 minutes; prints a table of docs/speed.md
+    python benchmarks/micro.py            # about 8 minutes; prints a table of docs/speed.md
     python benchmarks/micro.py S          # this shape
 
 One step has the same tokens throughout, cut into micro-batches whose gradients are added up (mesh.accumulation). All

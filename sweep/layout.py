@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from dataclasses import dataclass
 
 import jax
@@ -19,9 +18,6 @@ BATCH_AXES = ("data", "fsdp")
 # Which mesh axis a tensor's axis is cut along (Megatron's columns and rows, Shoeybi et al. 2019, arXiv:1909.08053;
 # the rest over fsdp, Rajbhandari et al. 2020, arXiv:1910.02054).
 CUT_ALONG = {"width": "fsdp", "groups": "tensor", "mlp": "tensor", "vocabulary": "tensor"}
-# Tokens of a micro-batch on one CPU core, so that what a layer leaves is still in its second-level cache when the next
-# one reads it (2 MB; benchmarks/micro.py: 1.1x to 1.35x of a step). From 256 to 1024 the gain is much the same.
-CACHED_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -106,13 +102,6 @@ def _mesh(data: int, fsdp: int, tensor: int) -> Mesh:
     return jax.make_mesh(
         (data, fsdp, tensor), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3, devices=found[:wanted]
     )
-
-
-def cached_accumulation(sequences: int, sequence: int) -> int:
-    """Micro-batches into which a CPU core best cuts so many sequences of so many tokens: of all divisors the one that
-    comes nearest to CACHED_TOKENS."""
-    divisors = (parts for parts in range(1, sequences + 1) if sequences % parts == 0)
-    return min(divisors, key=lambda parts: abs(math.log(sequences * sequence / parts / CACHED_TOKENS)))
 
 
 def place(array: np.ndarray, sharding: NamedSharding | None) -> jax.Array | np.ndarray:
