@@ -32,7 +32,7 @@ class MemoryEstimate:
     parameters: float  # float32
     moments: float  # of the optimiser, float32
     gradients: float  # with those of earlier micro-batches
-    copies: float  # of parameters, cast or gathered; on CPUs of moments too, less what is laid into their old places
+    copies: float  # of parameters, cast or gathered; on CPUs of Muon's momenta too, less what is laid into their places
     activations: float  # kept for the backward pass, and the work on one block
     logits: float  # of one chunk, and their gradient
     batch: float  # token ids of one dispatch
@@ -50,10 +50,11 @@ def predicted_bytes(program: Program, batch_sequences: int, sequence: int, backe
     layout, members, muon = program.layout, program.members or 1, program.optimiser.kind == "muon"
     table = table_of(program.architecture)
     cut = {name: float(FLOAT32 * members * cut_size(tensor, layout)) for name, tensor in table.items()}
-    moments = [cut[name] for name, tensor in table.items() for _ in range(1 if muon and tensor.matrix else 2)]
+    momenta = [cut[name] for name, tensor in table.items() if muon and tensor.matrix]
+    moments = momenta + [cut[name] for name, tensor in table.items() for _ in "12" if not (muon and tensor.matrix)]
     found = peaks(program, cut, batch_sequences, sequence, backend)
-    # Measured: XLA for CPUs holds the moments twice, and lays whatever fits into the places that this frees.
-    twice = [sum(moments) - _laid_into(moments, peak) if backend == "cpu" else 0.0 for peak in found]
+    # Measured: XLA for CPUs holds Muon's momenta twice, and lays whatever fits into the places that this frees.
+    twice = [sum(momenta) - _laid_into(momenta, peak) if backend == "cpu" else 0.0 for peak in found]
     extra, most = max(zip(twice, found, strict=True), key=lambda pair: pair[0] + pair[1].total)
     return MemoryEstimate(
         parameters=sum(cut.values()),

@@ -173,10 +173,11 @@ def _gradients(program: Program, params: dict[str, jax.Array], tokens: jax.Array
     """((objective, ce), gradients), the mean over the batch."""
     layout = program.layout
     if not program.meets_once:
-        return _over_micro_batches(program, layout.batch_sharding(0), params, tokens)
+        return _over_micro_batches(program, layout.batch_sharding(0), params, tokens, layout.accumulation)
 
     def own(params, tokens):
-        return jax.lax.pmean(_over_micro_batches(program, None, params, tokens), BATCH_AXES)
+        mine = _over_micro_batches(program, None, params, tokens, layout.accumulation * layout.devices)
+        return jax.lax.psum(mine, BATCH_AXES)
 
     everywhere, cut = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(BATCH_AXES)
     spread = jax.shard_map(own, mesh=layout.mesh(), in_specs=(everywhere, cut), out_specs=everywhere, check_vma=False)
@@ -184,10 +185,18 @@ def _gradients(program: Program, params: dict[str, jax.Array], tokens: jax.Array
 
 
 def _over_micro_batches(
-    program: Program, spread: jax.sharding.Sharding | None, params: dict[str, jax.Array], tokens: jax.Array
+    program: Program, spread: jax.sharding.Sharding | None, params: dict[str, jax.Array], tokens: jax.Array, shares: int
 ):
-    """The same of these tokens (B, T + 1), one micro-batch after the other, added up in float32."""
-    slope = jax.value_and_grad(functools.partial(_objective, program, spread), has_aux=True)
+    """The same of these tokens (B, T + 1), one micro-batch after the other, added up in float32.
+
+    shares: of how many micro-batches the mean is meant. Each loss is divided by it before its gradient is taken: the
+    sum is a mean then, and nobody divides the gradients, which takes a pass over all of them.
+    """
+
+    def share(params, tokens):
+        return jax.tree.map(lambda mean: mean / shares, _objective(program, spread, params, tokens))
+
+    slope = jax.value_and_grad(share, has_aux=True)
     parts = program.layout.accumulation
     if parts == 1:
         return slope(params, tokens)
@@ -198,8 +207,7 @@ def _over_micro_batches(
         return jax.tree.map(jnp.add, total, slope(params, part)), None
 
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(slope, params, micro[0]))
-    total, _ = jax.lax.scan(add, empty, micro)
-    return jax.tree.map(lambda leaf: leaf / parts, total)
+    return jax.lax.scan(add, empty, micro)[0]
 
 
 def _advance(
@@ -212,16 +220,14 @@ def _advance(
         state, out = carry
         (_, loss), gradients = _gradients(program, state.params, tokens[i])
         norm = optax.tree.norm(gradients)
-        directed, moments = transformation.update(gradients, state.moments, state.params)
+        finite = jnp.isfinite(norm)
+        directed, moments = transformation.update(gradients, state.moments, state.params, finite=finite)
         updates = cast(dict[str, jax.Array], directed)
         params = {
             name: value - rates[i] * (table[name].rate * updates[name] + table[name].decay * decays[i] * value)
             for name, value in state.params.items()
         }
-        finite = jnp.isfinite(norm)
-        params, moments = jax.tree.map(
-            lambda new, old: jnp.where(finite, new, old), (params, moments), (state.params, state.moments)
-        )
+        params = jax.tree.map(lambda new, old: jnp.where(finite, new, old), params, state.params)
         out = Advanced(out.losses.at[i].set(loss), out.gradient_norms.at[i].set(norm))
         return TrainState(params, moments, state.skipped + jnp.where(finite, 0, 1)), out
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
+import optax
 import pytest
 from tiny_runs import ADAMW, TINY, byte_corpus, make_spec, place
 
@@ -12,6 +14,7 @@ from models.parametrisation import tensors
 from results.record import RunStatus
 from sweep.data.corpus import Corpus
 from sweep.execute import execute
+from sweep.optimiser import MUON_RMS, directions
 from sweep.schedule import rate_fractions, weight_decays
 from sweep.spec import ScheduleSpec
 
@@ -59,15 +62,47 @@ def test_every_optimiser_learns(corpus, tmp_path, kind, z_loss):
 
 def test_muon_directions_are_orthogonal_for_hidden_matrices_and_adam_elsewhere():
     """Newton-Schulz leaves singular values in 0.7..1.2 (Jordan et al. 2024), times the scale that is stated."""
-    from sweep.optimiser import MUON_RMS, directions
-
     optimiser = dataclasses.replace(ADAMW, kind="muon", clip_norm=1e9)
     transformation = directions(optimiser, TINY)
     rng = np.random.default_rng(0)
     gradients = {name: rng.normal(size=t.shape).astype(np.float32) for name, t in tensors(TINY).items()}
-    updates, _ = transformation.update(gradients, transformation.init(gradients), gradients)
+    updates, _ = transformation.update(gradients, transformation.init(gradients), gradients, finite=np.True_)
     up = np.asarray(updates["mlp_in"])[0]  # 16 -> 32: sqrt(2), over the rate multiplier 64 / 16
     values = np.linalg.svd(up, compute_uv=False) / (MUON_RMS * 8 * 2**0.5 / 4)
     assert 0.6 < values.min() < values.max() < 1.3
     np.testing.assert_allclose(np.abs(updates["embedding"]), 1.0, rtol=1e-4)  # the first Adam direction is a sign
     np.testing.assert_allclose(np.abs(updates["head"]), 1.0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [0.01, 10.0])  # below and above the norm that is clipped to
+def test_adam_is_optax_with_clipping_by_the_global_norm(size):
+    """Another implementation: optax.chain(clip_by_global_norm, scale_by_adam), which skips no step."""
+    theirs = optax.chain(
+        optax.clip_by_global_norm(ADAMW.clip_norm), optax.scale_by_adam(ADAMW.beta1, ADAMW.beta2, ADAMW.epsilon)
+    )
+    ours = directions(ADAMW, TINY)
+    take_ours, take_theirs = jax.jit(ours.update), jax.jit(theirs.update)
+    rng = np.random.default_rng(1)
+    state, expected = (
+        t.init({"w": np.zeros((3, 5), np.float32), "b": np.zeros(4, np.float32)}) for t in (ours, theirs)
+    )
+    for _ in range(5):
+        gradients = {
+            "w": size * rng.normal(size=(3, 5)).astype(np.float32),
+            "b": size * rng.normal(size=4).astype(np.float32),
+        }
+        directed, state = take_ours(gradients, state, finite=True)
+        wanted, expected = take_theirs(gradients, expected)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6), (directed, state), (wanted, expected))
+    assert int(state[1].count) == 5
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_moments_stay_where_a_gradient_is_not_finite(kind):
+    transformation = directions(dataclasses.replace(ADAMW, kind=kind), TINY)
+    rng = np.random.default_rng(2)
+    gradients = {name: rng.normal(size=t.shape).astype(np.float32) for name, t in tensors(TINY).items()}
+    _, state = transformation.update(gradients, transformation.init(gradients), gradients, finite=np.True_)
+    gradients["head"] = gradients["head"] * np.float32(np.nan)
+    _, after = transformation.update(gradients, state, gradients, finite=np.False_)
+    jax.tree.map(np.testing.assert_array_equal, after, state)
