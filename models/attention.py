@@ -8,13 +8,14 @@ import itertools
 import jax
 import jax.numpy as jnp
 
-from models.linear import unfolded, wide
+from models.linear import laid_out, unfolded, wide
 from models.normalise import normalise_with_inverse, rotate, row_sums
 
 # Dimensions: B batch, G groups (key heads), Q queries of a group, T positions, K head width.
 QK_SCALE = 2.0  # on top of K^-1/2: normalised queries and keys alone leave attention too flat (measured at 1e5 params)
 BOUNDED_HEAD_WIDTH = 1024  # up to which sums of exp(2 sqrt(K)) stay far from float32's largest number, exp(88.7)
 SPAN_LENGTHS = (0, 64, 256, 256)  # from which sequence length on there is another span of queries
+UNSEEN = -1e30  # the score of a key that a query does not see: its exponential is 0
 SPLASH_MULTIPLE = 128  # sequence lengths and head widths that the TPU kernel takes
 
 Spans = tuple[tuple[int, int], ...]
@@ -129,7 +130,8 @@ def _bounded_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.
 def _bounded_forward(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, spans: Spans):
     outs, kept = [], []
     for start, stop in spans:
-        weights = jnp.exp(_scores(query[..., start:stop, :], key[:, :, :stop])) * mask[..., start:stop, :stop]
+        scores = _scores(query[..., start:stop, :], key[:, :, :stop])
+        weights = jnp.exp(jnp.where(mask[..., start:stop, :stop] > 0, scores, UNSEEN))
         inverse = 1.0 / row_sums(weights)
         weights = weights.astype(value.dtype)
         out = _weighted(wide(weights), wide(value[:, :, :stop]), preferred_element_type=jnp.float32)
@@ -152,7 +154,7 @@ def _bounded_backward(spans: Spans, residuals, dout: jax.Array):
         later = [(0, 0)] * 3 + [(0, key.shape[2] - stop)]
         dkeys_BxGxKxT.append(jnp.pad(_transposed_product(query[..., start:stop, :], dscores), later))
         dvalues_BxGxKxT.append(jnp.pad(_transposed_product(scaled, weights), later))
-    dkey, dvalue = (sum(parts[1:], parts[0]).swapaxes(-1, -2) for parts in (dkeys_BxGxKxT, dvalues_BxGxKxT))
+    dkey, dvalue = (laid_out(sum(parts[1:], parts[0]).swapaxes(-1, -2)) for parts in (dkeys_BxGxKxT, dvalues_BxGxKxT))
     return jnp.concatenate(dqueries, axis=3), dkey, dvalue, None
 
 
@@ -171,7 +173,7 @@ def _plain_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Ar
     outs = []
     for start, stop in spans:
         scores = _scores(query[..., start:stop, :], key[:, :, :stop])
-        weights = jax.nn.softmax(jnp.where(mask[..., start:stop, :stop] > 0, scores, -1e30), axis=-1)
+        weights = jax.nn.softmax(jnp.where(mask[..., start:stop, :stop] > 0, scores, UNSEEN), axis=-1)
         outs.append(_weighted(weights.astype(value.dtype), value[:, :, :stop]))
     return jnp.concatenate(outs, axis=3)
 

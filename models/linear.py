@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 
 
 @jax.custom_vjp
@@ -53,3 +54,11 @@ def wide(x: jax.Array) -> jax.Array:
 def unfolded(x: jax.Array) -> jax.Array:
     """x, which XLA is not to transpose by swapping the operands of a product: on a CPU that costs 1.6x of it."""
     return jax.lax.optimization_barrier(x) if jax.default_backend() == "cpu" else x
+
+
+def laid_out(x: jax.Array) -> jax.Array:
+    """x with its last axis together in memory, once and for all its readers. Where it is a transposed product, a CPU's
+    readers would each walk it with strides."""
+    if jax.default_backend() != "cpu":
+        return x
+    return with_layout_constraint(unfolded(x), Layout(major_to_minor=tuple(range(x.ndim))))

@@ -152,8 +152,9 @@ class _Step:
         return [self.bytes * size for size in sizes]
 
     def _kept_unrolled(self) -> list[float]:
-        """Of one block where XLA sees all blocks at once: the streams and q, k, v before they are normalised too, the
-        scores before they are masked, and keys and values of every span. Measured."""
+        """Of one block where XLA sees all blocks at once: the streams and q, k, v before they are normalised too, and
+        keys and values of every span. Measured; on a GPU before scores were masked ahead of their exponential, which
+        there may have spared the last one since."""
         s, q, k, mlp = self.stream, self.query, self.key, [self.mlp] * MLP_KEPT[self.a.mlp][1]
         if self.narrow and self.cpu:  # what enters a product exists as float32 too
             wide = [s, s, q, q, k, k, self.earlier, self.earlier, self.weights, *mlp[1:]]
@@ -161,7 +162,7 @@ class _Step:
             return [FLOAT32 * size for size in wide] + [BFLOAT16 * size for size in narrow] + self._dense_experts()
         kept = [self.bytes * size for size in (s, s, s, s, q, q, q, k, k, q + k, q + 2 * k, self.weights, *mlp)]
         kept += [self.bytes * self.earlier] * 2
-        return [*kept, FLOAT32 * self.weights, *self._dense_experts()]
+        return [*kept, *([] if self.cpu else [FLOAT32 * self.weights]), *self._dense_experts()]
 
     def _dense_experts(self) -> list[float]:
         """Measured: XLA for CPUs multiplies every token with every expert, and masks; a mask is one byte an element."""
