@@ -67,7 +67,7 @@ def _adam(beta1: float, beta2: float, epsilon: float) -> optax.GradientTransform
     """optax.scale_by_adam, its directions made of moments that are finished and in their old places.
 
     XLA's CPU compiler otherwise makes the moments twice, for the state and for the parameters, and copies the old ones
-    first: with the clipping above 1.04x of a step at 1e6 parameters and 1,024 tokens, and half of the moments' memory.
+    first: with the clipping above 1.06x to 1.12x of a step of 256 tokens (benchmarks/update.py).
     """
 
     def update(updates, state, params=None, **extra):
