@@ -73,3 +73,24 @@ def test_the_quickstart_line_is_short_and_whole():
     block = README.split("<!-- run -->")[1].split("```bash\n")[1].split("```")[0]
     assert block.count("\n") == 1
     assert block.strip().endswith("-m sweep -m experiment=quickstart")
+
+
+def test_the_speed_of_the_readme_is_that_of_its_tables():
+    """Ratios to the peers, S before M, as docs/speed.md has them: a table for each shape, then one for both."""
+    rows = [line.split("|")[1:-1] for line in (ROOT / "docs" / "speed.md").read_text().splitlines() if "|" in line]
+    peers = {"nanoGPT": [], "NanoDO": [], "Levanter": []}
+    for name, *cells in rows:
+        if (peer := name.split()[0] if name.split() else "") in peers:
+            both = len(cells) == 4  # tokens/s, ours / it, and again
+            peers[peer] += [float(cell.split()[0]) for cell in (cells[1::2] if both else cells[3:4])]
+    said = re.sub(r"\s+", " ", README)
+    epyc = re.search(r"([.\d]+)x at 98k parameters, ([.\d]+)x at 983k, on an AMD EPYC", said)
+    xeon = re.search(
+        r"on a busy Intel Xeon ([.\d]+)x and ([.\d]+)x\) and ([.\d]+) to ([.\d]+) times as fast as two other JAX", said
+    )
+    assert epyc is not None
+    assert xeon is not None
+    assert [float(x) for x in (*epyc.groups(), *xeon.groups()[:2])] == peers["nanoGPT"]
+    others = peers["NanoDO"] + peers["Levanter"]
+    assert len(others) == 8
+    assert [float(x) for x in xeon.groups()[2:]] == [round(min(others), 1), round(max(others), 1)]
