@@ -74,7 +74,9 @@ def _adam(beta1: float, beta2: float, epsilon: float) -> optax.GradientTransform
         count = optax.safe_increment(state.count)
         mu = optax.tree.update_moment(updates, state.mu, beta1, 1)
         nu = optax.tree.update_moment_per_elem_norm(updates, state.nu, beta2, 2)
-        state = jax.lax.optimization_barrier(_select(extra["finite"], optax.ScaleByAdamState(count, mu, nu), state))
+        state = _select(extra["finite"], optax.ScaleByAdamState(count, mu, nu), state)
+        if jax.default_backend() == "cpu":  # elsewhere one pass may make moments and parameters together
+            state = jax.lax.optimization_barrier(state)
         mean = optax.tree.bias_correction(state.mu, beta1, count)
         square = optax.tree.bias_correction(state.nu, beta2, count)
         return jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + epsilon), mean, square), state

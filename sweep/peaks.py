@@ -153,8 +153,8 @@ class _Step:
 
     def _kept_unrolled(self) -> list[float]:
         """Of one block where XLA sees all blocks at once: the streams and q, k, v before they are normalised too, and
-        keys and values of every span. Measured; on a GPU before scores were masked ahead of their exponential, which
-        there may have spared the last one since."""
+        keys and values of every span. Measured. Off CPUs the scores before they are masked as well, as an H200 had it
+        when the mask came after the exponential; not measured there since."""
         s, q, k, mlp = self.stream, self.query, self.key, [self.mlp] * MLP_KEPT[self.a.mlp][1]
         if self.narrow and self.cpu:  # what enters a product exists as float32 too
             wide = [s, s, q, q, k, k, self.earlier, self.earlier, self.weights, *mlp[1:]]
