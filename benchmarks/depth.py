@@ -10,8 +10,9 @@ take turns for their steps. Blocks up to models.decoder.UNROLL_UP_TO are unrolle
 from __future__ import annotations
 
 import os
-import statistics
 import sys
+
+from turns import spread
 
 from sweep.worker import CPU_FLAGS
 
@@ -38,8 +39,7 @@ def main() -> None:
         unrolled, scanned = trial(depth, depth), trial(depth, 0)
         ratios = [scanned.seconds() / unrolled.seconds() for _ in range(ROUNDS)]
         print(
-            f"| {depth} | {unrolled.compiling:.1f} s | {scanned.compiling:.1f} s | {statistics.median(ratios):.2f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f}) |",
+            f"| {depth} | {unrolled.compiling:.1f} s | {scanned.compiling:.1f} s | {spread(ratios)} |",
             flush=True,
         )
 

@@ -10,11 +10,9 @@ S and M as in benchmarks/train.py; W: width 256, 6 layers, vocabulary 4096, 8 se
 
 from __future__ import annotations
 
-import os
-import statistics
 import sys
 
-from sweep.worker import CPU_FLAGS, CPU_MALLOC
+from turns import spread, start_as_worker
 
 SHAPES = {  # width, depth, heads, MLP width, vocabulary; sequences, tokens of each; steps of a dispatch
     "S": ((64, 2, 2, 256, 256), 32, 128, 16),
@@ -25,11 +23,7 @@ ROUNDS = 9
 
 
 def main() -> None:
-    if os.environ.get("GLIBC_TUNABLES") != CPU_MALLOC:  # as the launcher starts its workers
-        os.environ["GLIBC_TUNABLES"] = CPU_MALLOC
-        os.execv(sys.executable, [sys.executable, *sys.argv])
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    os.environ.setdefault("XLA_FLAGS", CPU_FLAGS)
+    start_as_worker()
     from trial import Trial
 
     from models import Architecture
@@ -45,8 +39,7 @@ def main() -> None:
         for count, times in list(zip(counts, zip(*rounds, strict=True), strict=True))[1:]:
             ratios = [whole / mine for (whole, *_), mine in zip(rounds, times, strict=True)]
             print(
-                f"| {name} | {sequences * sequence} | {sequences * sequence // count} | "
-                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |",
+                f"| {name} | {sequences * sequence} | {sequences * sequence // count} | {spread(ratios)} |",
                 flush=True,
             )
 

@@ -31,6 +31,8 @@ import sys
 import time
 from pathlib import Path
 
+from turns import spread
+
 from sweep.worker import CPU_MALLOC
 
 THREADS = 2
@@ -112,7 +114,7 @@ def table(shape: str, readings: dict[str, list[Reading]]) -> str:
         speeds = [reading.tokens_per_second for reading in found]
         speed = statistics.median(speeds)
         ratios = [mine / its for mine, its in zip(ours, speeds, strict=True)]
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        ratio = spread(ratios)
         firsts = [reading.first_step_seconds for reading in found if reading.first_step_seconds is not None]
         first = f"{statistics.median(firsts):.1f} s" if firsts else ""
         gigaflops = f"{speed * SHAPES[shape].flops_per_token / 1e9:.1f}"

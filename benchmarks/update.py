@@ -9,13 +9,10 @@ of half of M in benchmarks/train.py, which is what one of two cores has of it.
 
 from __future__ import annotations
 
-import os
-import statistics
-import sys
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from sweep.worker import CPU_FLAGS, CPU_MALLOC
+from turns import spread, start_as_worker
 
 if TYPE_CHECKING:
     import optax
@@ -51,11 +48,7 @@ def optax_chain(optimiser: OptimiserSpec, architecture: Architecture) -> optax.G
 
 
 def main() -> None:
-    if os.environ.get("GLIBC_TUNABLES") != CPU_MALLOC:  # as the launcher starts its workers
-        os.environ["GLIBC_TUNABLES"] = CPU_MALLOC
-        os.execv(sys.executable, [sys.executable, *sys.argv])
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    os.environ.setdefault("XLA_FLAGS", CPU_FLAGS)
+    start_as_worker()
     from trial import Trial
 
     from models import Architecture
@@ -73,7 +66,7 @@ def main() -> None:
         ratios = [theirs.seconds() / ours.seconds() for _ in range(ROUNDS)]
         print(
             f"| {sizes[0]} x {sizes[1]} | {architecture.count(1).total:.1e} | {sequences * sequence} | "
-            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |",
+            f"{spread(ratios)} |",
             flush=True,
         )
 

@@ -97,10 +97,10 @@ _prepare_normalised.defvjp(_prepare_forward, _prepare_backward)
 
 
 def _mask(length: int, documents_BxT: jax.Array | None) -> jax.Array:
-    """(1 or B, 1, 1, T, T) float32: 1 where a query sees a key."""
-    seen = jnp.tril(jnp.ones((length, length), jnp.float32))[None]
+    """(1 or B, 1, 1, T, T): whether a query sees a key."""
+    seen = jnp.tril(jnp.ones((length, length), bool))[None]
     if documents_BxT is not None:
-        seen = seen * (documents_BxT[:, :, None] == documents_BxT[:, None, :])
+        seen = seen & (documents_BxT[:, :, None] == documents_BxT[:, None, :])
     return seen[:, None, None]
 
 
@@ -131,7 +131,7 @@ def _bounded_forward(query: jax.Array, key: jax.Array, value: jax.Array, mask: j
     outs, kept = [], []
     for start, stop in spans:
         scores = _scores(query[..., start:stop, :], key[:, :, :stop])
-        weights = jnp.exp(jnp.where(mask[..., start:stop, :stop] > 0, scores, UNSEEN))
+        weights = jnp.exp(jnp.where(mask[..., start:stop, :stop], scores, UNSEEN))
         inverse = 1.0 / row_sums(weights)
         weights = weights.astype(value.dtype)
         out = _weighted(wide(weights), wide(value[:, :, :stop]), preferred_element_type=jnp.float32)
@@ -173,7 +173,7 @@ def _plain_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Ar
     outs = []
     for start, stop in spans:
         scores = _scores(query[..., start:stop, :], key[:, :, :stop])
-        weights = jax.nn.softmax(jnp.where(mask[..., start:stop, :stop] > 0, scores, UNSEEN), axis=-1)
+        weights = jax.nn.softmax(jnp.where(mask[..., start:stop, :stop], scores, UNSEEN), axis=-1)
         outs.append(_weighted(weights.astype(value.dtype), value[:, :, :stop]))
     return jnp.concatenate(outs, axis=3)
 

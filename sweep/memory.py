@@ -51,7 +51,8 @@ def predicted_bytes(program: Program, batch_sequences: int, sequence: int, backe
     table = table_of(program.architecture)
     cut = {name: float(FLOAT32 * members * cut_size(tensor, layout)) for name, tensor in table.items()}
     momenta = [cut[name] for name, tensor in table.items() if muon and tensor.matrix]
-    moments = momenta + [cut[name] for name, tensor in table.items() for _ in "12" if not (muon and tensor.matrix)]
+    of_adam = [cut[name] for name, tensor in table.items() if not (muon and tensor.matrix)]
+    moments = [*momenta, *of_adam, *of_adam]
     found = peaks(program, cut, batch_sequences, sequence, backend)
     # Measured: XLA for CPUs holds Muon's momenta twice, and lays whatever fits into the places that this frees.
     twice = [sum(momenta) - _laid_into(momenta, peak) if backend == "cpu" else 0.0 for peak in found]

@@ -80,7 +80,7 @@ def test_the_speed_of_the_readme_is_that_of_its_tables():
     rows = [line.split("|")[1:-1] for line in (ROOT / "docs" / "speed.md").read_text().splitlines() if "|" in line]
     peers = {"nanoGPT": [], "NanoDO": [], "Levanter": []}
     for name, *cells in rows:
-        if (peer := name.split()[0] if name.split() else "") in peers:
+        if (peer := name.strip().partition(" ")[0]) in peers:
             both = len(cells) == 4  # tokens/s, ours / it, and again
             peers[peer] += [float(cell.split()[0]) for cell in (cells[1::2] if both else cells[3:4])]
     said = re.sub(r"\s+", " ", README)
