@@ -2,16 +2,22 @@
 
     python benchmarks/memory.py            # about 3 minutes: compiles for 8 CPU devices, trains nothing
     python benchmarks/memory.py --few      # those that the tests look at
+    python benchmarks/memory.py --on h200  # for accelerators that are not here (targets.py), their larger cases too
 
-Bytes of one device: arguments + outputs + temporaries - what outputs share with arguments.
+Bytes of one device: arguments + outputs + temporaries - what outputs share with arguments. Attention: the kernel that
+the compiled program holds, XLA's own where there is none.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import functools
 import os
-import sys
+import re
 from dataclasses import dataclass, field
+
+from targets import TARGETS, compiling_for
 
 from models import Architecture
 from sweep.layout import Layout
@@ -34,12 +40,12 @@ class Case:
     optimiser: str = "adamw"
     mlp: str = "squared_relu"
     few: bool = False  # looked at by the tests
+    head_width: int = 64
 
     @property
     def program(self) -> Program:
-        architecture = Architecture(
-            self.width, self.depth, self.width // 64, 4 * self.width, self.vocabulary, mlp=self.mlp
-        )
+        heads = self.width // self.head_width
+        architecture = Architecture(self.width, self.depth, heads, 4 * self.width, self.vocabulary, mlp=self.mlp)
         optimiser = OptimiserSpec(self.optimiser, 0.0, 0.9, 0.95, 1e-8, 0.0, 0.0, 0.5, 1.0)
         return Program(architecture, optimiser, self.precision, self.layout)
 
@@ -65,47 +71,77 @@ CASES = [
 ]
 
 
-def analysed(case: Case) -> float:
-    """Bytes of one device by XLA's analysis of the compiled program."""
+# As large as accelerators train them; L is the shape of train.py.
+LARGE = [
+    Case(1024, 28, 2048, 50_304, 16, precision="bfloat16"),
+    Case(1024, 28, 2048, 50_304, 16, Layout(accumulation=4), precision="bfloat16"),
+    Case(1024, 8, 2048, 50_304, 16, precision="bfloat16", head_width=128),
+    Case(1024, 28, 2048, 50_304, 64, Layout(remat="block"), precision="bfloat16", head_width=128),
+    Case(2048, 24, 2048, 50_304, 64, Layout(fsdp=8), precision="bfloat16", head_width=128),
+    Case(2048, 24, 2048, 50_304, 64, Layout(2, 2, 2), precision="bfloat16", head_width=128),
+    Case(2048, 24, 2048, 50_304, 64, Layout(data=8, accumulation=4), precision="bfloat16", head_width=128),
+]
+
+
+def compiled_for(case: Case, devices: list | None = None):
+    """The compiled program; for the first of these devices where it asks for one, else for this machine."""
     import jax
     import numpy as np
 
-    program = case.program
+    program, layout = case.program, case.layout
+    alone = None if devices is None else jax.sharding.SingleDeviceSharding(devices[0])
+
+    def laid(leaf, where):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+
     shapes = jax.eval_shape(functools.partial(_initial_state, program), 0)
-    shardings = state_shardings(program)
-    if shardings is not None:
-        shapes = jax.tree.map(
-            lambda s, where: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=where), shapes, shardings
-        )
+    shardings = state_shardings(program) or jax.tree.map(lambda _: alone, shapes)
+    everywhere = layout.replicated() or alone
     batch = (STEPS_PER_DISPATCH, case.batch, case.sequence + 1)
-    tokens = jax.ShapeDtypeStruct(batch, np.uint16, sharding=case.layout.batch_sharding(1))
-    rates, count = jax.ShapeDtypeStruct((STEPS_PER_DISPATCH,), np.float32), jax.ShapeDtypeStruct((), np.int32)
-    compiled = _compiled(program).advance.lower(shapes, tokens, rates, rates, count).compile()
+    tokens = jax.ShapeDtypeStruct(batch, np.uint16, sharding=layout.batch_sharding(1) or alone)
+    rates = jax.ShapeDtypeStruct((STEPS_PER_DISPATCH,), np.float32, sharding=everywhere)
+    count = jax.ShapeDtypeStruct((), np.int32, sharding=everywhere)
+    state = jax.tree.map(laid, shapes, shardings)
+    return _compiled(program).advance.lower(state, tokens, rates, rates, count).compile()
+
+
+def analysed(compiled) -> float:
+    """Bytes of one device by XLA's analysis of the compiled program."""
     found = compiled.memory_analysis()
     sizes = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
     return float(sizes - found.alias_size_in_bytes)
 
 
-def main() -> None:
-    few = "--few" in sys.argv
-    print("| width x depth | sequence | vocabulary | batch | data x fsdp x tensor | micro-batches | remat | | ", end="")
-    print("predicted MB | analysed MB | ratio |\n" + "|---" * 11 + "|")
-    for case in CASES:
-        if few and not case.few:
-            continue
-        predicted = predicted_bytes(case.program, case.batch, case.sequence).total
-        truth, at = analysed(case), case.layout
-        mesh = f"{at.data} x {at.fsdp} x {at.tensor}"
-        print(
-            f"| {case.width} x {case.depth} | {case.sequence} | {case.vocabulary} | {case.batch} | {mesh} | "
-            f"{at.accumulation} | {at.remat} | {case.precision} {case.optimiser} {case.mlp} | "
-            f"{predicted / 1e6:.1f} | {truth / 1e6:.1f} | {predicted / truth:.3f} |",
-            flush=True,
-        )
+def kernels(compiled) -> str:
+    """Names of the fused attention kernels in it, and how often each stands there."""
+    names = re.findall(r'custom_call_target="(__cudnn[^"]*|tpu_custom_call)"', compiled.as_text())
+    return ", ".join(f"{names.count(name)} {name.strip('_')}" for name in sorted(set(names))) or "-"
+
+
+def main(on: str | None, few: bool) -> None:
+    columns = ["width x depth", "head", "sequence", "vocabulary", "batch", "data x fsdp x tensor", "micro-batches"]
+    columns += ["remat", "", "attention", "predicted MB", "analysed MB", "ratio"]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    cases = [case for case in CASES if case.few or not few] + (LARGE if on and not few else [])
+    backend = TARGETS[on].backend if on else "cpu"
+    with compiling_for(on, DEVICES) if on else contextlib.nullcontext() as devices:
+        for case in cases:
+            predicted = predicted_bytes(case.program, case.batch, case.sequence, backend).total
+            compiled, at = compiled_for(case, devices), case.layout
+            truth = analysed(compiled)
+            cells = [f"{case.width} x {case.depth}", case.head_width, case.sequence, case.vocabulary, case.batch]
+            cells += [f"{at.data} x {at.fsdp} x {at.tensor}", at.accumulation, at.remat]
+            cells += [f"{case.precision} {case.optimiser} {case.mlp}", kernels(compiled)]
+            cells += [f"{predicted / 1e6:.1f}", f"{truth / 1e6:.1f}", f"{predicted / truth:.3f}"]
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    # What LLVM makes of a kernel changes no buffer: unoptimised, the same figures come in half of the time.
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--few", action="store_true")
+    parser.add_argument("--on", choices=TARGETS)
+    asked = parser.parse_args()
+    if asked.on is None:
+        # What LLVM makes of a kernel changes no buffer: unoptimised, the same figures come in half of the time.
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
+    main(asked.on, asked.few)

@@ -26,6 +26,24 @@ widen.defvjp(lambda x, weights: (x @ weights, (x, weights)), _widen_backward)
 
 
 @jax.custom_vjp
+def merge(x_BxTxHxK: jax.Array, weights_IxO: jax.Array) -> jax.Array:
+    """x W of all heads together, I = H K. Keeps x as it came, which the attention that made it keeps already."""
+    return _flat(x_BxTxHxK) @ weights_IxO
+
+
+def _merge_backward(residuals: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, weights = residuals
+    return (dy @ weights.T).reshape(x.shape), _product_over_rows(_flat(x), dy)
+
+
+def _flat(x_BxTxHxK: jax.Array) -> jax.Array:
+    return x_BxTxHxK.reshape(*x_BxTxHxK.shape[:2], -1)
+
+
+merge.defvjp(lambda x, weights: (_flat(x) @ weights, (x, weights)), _merge_backward)
+
+
+@jax.custom_vjp
 def narrow(x: jax.Array, weights_OxI: jax.Array) -> jax.Array:
     """x W^T, (…, O) from (…, I), for O <= I; the weights are stored (out, in)."""
     return x @ weights_OxI.T

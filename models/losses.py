@@ -11,19 +11,21 @@ from models.linear import unfolded, wide
 from models.normalise import row_sums
 
 CHUNK_LOGITS = 2**25  # logits that exist at once: 128 MB in float32
+# Every chunk reads the head twice and adds to its gradient: a GPU, that has the memory, takes fewer.
+CHUNK_LOGITS_ON_GPUS = 2**27
 # Matrix units like such multiples (nanoGPT pads 50257 to 50304 for them); small vocabularies are not worth it.
 VOCABULARY_MULTIPLE, SMALLEST_PADDED = 128, 1024
 
 
-def chunks_of(positions: int, batch: int, vocabulary: int) -> int:
+def chunks_of(positions: int, batch: int, vocabulary: int, backend: str) -> int:
     """Smallest divisor of the positions whose chunks hold at most CHUNK_LOGITS logits (or single positions)."""
-    wanted = -(-positions * batch * vocabulary // CHUNK_LOGITS)
+    wanted = -(-positions * batch * vocabulary // (CHUNK_LOGITS_ON_GPUS if backend == "gpu" else CHUNK_LOGITS))
     return next(count for count in range(min(wanted, positions), positions + 1) if positions % count == 0)
 
 
 def token_losses(hidden_BxTxD: jax.Array, head_VxD: jax.Array, targets_BxT: jax.Array, multiplier: float) -> jax.Array:
     """Cross-entropy in nats of every target, (B, T) float32; for evaluation, where no gradient is wanted."""
-    count = chunks_of(targets_BxT.shape[1], targets_BxT.shape[0], head_VxD.shape[0])
+    count = chunks_of(*targets_BxT.shape[::-1], head_VxD.shape[0], jax.default_backend())
     padded = _padded(head_VxD)
 
     def one(chunk):
@@ -71,7 +73,7 @@ def _forward(hidden, head, targets, multiplier, z_loss):
         objective = jnp.sum(ce + z_loss * jnp.square(log_z)) if z_loss else jnp.sum(ce)
         return objective / total, jnp.sum(ce) / total, dhidden, dhead
 
-    count = chunks_of(targets.shape[1], targets.shape[0], head.shape[0])
+    count = chunks_of(*targets.shape[::-1], head.shape[0], jax.default_backend())
     if count == 1:
         objective, ce, dhidden, dhead = one(hidden, targets)
     else:

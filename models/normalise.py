@@ -52,14 +52,16 @@ def rotary_angles(length: int, head_width: int) -> tuple[jax.Array, jax.Array]:
     return jnp.cos(angle), jnp.sin(angle)
 
 
-def rotate(x: jax.Array, cos_TxK2: jax.Array, sin_TxK2: jax.Array) -> jax.Array:
-    """RoPE on the two halves of the last axis of (…, T, K): (left cos - right sin, right cos + left sin).
+def rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
+    """RoPE on the two halves of the last axis of x: (left cos - right sin, right cos + left sin).
+
+    cos and sin: (T, K/2) for x (…, T, K); with axes of 1 in between for those that x has after T.
 
     The halves are swapped before anything is computed: a concatenation of results is scalar code on a CPU.
     """
     left, right = jnp.split(x, 2, axis=-1)
 
     def over(*halves: jax.Array) -> jax.Array:
-        return jnp.expand_dims(jnp.concatenate(halves, axis=-1), range(x.ndim - 2)).astype(x.dtype)
+        return jnp.expand_dims(jnp.concatenate(halves, axis=-1), range(x.ndim - cos.ndim)).astype(x.dtype)
 
-    return x * over(cos_TxK2, cos_TxK2) + jnp.concatenate([right, left], axis=-1) * over(-sin_TxK2, sin_TxK2)
+    return x * over(cos, cos) + jnp.concatenate([right, left], axis=-1) * over(-sin, sin)

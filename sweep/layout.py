@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from jax.experimental.mesh_utils import create_device_mesh
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fitting.errors import InputError
@@ -99,9 +100,9 @@ def _mesh(data: int, fsdp: int, tensor: int) -> Mesh:
             f"mesh.data {data} x mesh.fsdp {fsdp} x mesh.tensor {tensor} needs {wanted} devices; there are "
             f"{len(found)}. Choose a smaller mesh"
         )
-    return jax.make_mesh(
-        (data, fsdp, tensor), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3, devices=found[:wanted]
-    )
+    # An axis of the mesh may take a part of an axis of the chips' torus: 2 x 2 x 2 on 2 x 4 chips.
+    chosen = create_device_mesh((data, fsdp, tensor), found[:wanted], allow_split_physical_axes=True)
+    return Mesh(chosen, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
 
 
 def place(array: np.ndarray, sharding: NamedSharding | None) -> jax.Array | np.ndarray:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.attention import spans
-from models.decoder import UNROLL_UP_TO
+from models.decoder import unrolled
 from models.losses import chunks_of
 from models.parametrisation import Tensor, tensors
 from sweep.layout import CUT_ALONG, Layout
@@ -73,7 +73,7 @@ class _Step:
         self.program, self.a, self.layout, self.backend, self.cpu = program, a, layout, backend, backend == "cpu"
         self.narrow = program.precision == "bfloat16"
         self.bytes = BFLOAT16 if self.narrow and not self.cpu else FLOAT32  # CPUs' products take float32
-        self.looped = a.depth > UNROLL_UP_TO
+        self.looped = not unrolled(a.depth, layout.remat, layout.fsdp > 1, backend)
         # Measured: where blocks are unrolled, XLA for CPUs sees the same computed again, and keeps it instead.
         self.remat = layout.remat if self.looped or not self.cpu else "none"
         self._count_parameters(cut)
@@ -100,12 +100,13 @@ class _Step:
         cut = spans(sequence, self.backend)
         self.earlier = self.key * sum(stop for _, stop in cut[:-1]) / sequence  # B T G K, once more for every span
         met = sum((stop - start) * stop for start, stop in cut) / sequence  # keys, of a query on average
-        self.weights = 0 if self._fused(sequence) else rows * met * groups * a.queries_per_key  # B H T T or less
+        self.fused = self._fused(sequence)
+        self.weights = 0 if self.fused else rows * met * groups * a.queries_per_key  # B H T T or less
         self.mlp = rows * a.experts_per_token * mlp  # B T F, for all experts that a token meets
         self.routed = rows * a.experts_per_token * a.width if a.experts > 1 else 0
         # The chunks are made of the micro-batch of all devices, unless every one sees its own alone.
         seen = micro // self.layout.batch_parts if self.program.meets_once else micro
-        self.chunks = chunks_of(sequence, seen, a.vocab_size)
+        self.chunks = chunks_of(sequence, seen, a.vocab_size, self.backend)
         self.logits = rows * vocabulary // self.chunks
 
     def _fused(self, sequence: int) -> bool:
@@ -122,7 +123,9 @@ class _Step:
         # Measured: what gradients are added to, as zeros, exists early; in a loop the largest is laid into no place.
         early = [*summed, *stacks[:-1], self.cut["embedding"]]
         streams = [self.stream * self.bytes] * 2
-        logits = [self.logits * FLOAT32, self.logits * (BFLOAT16 if self.narrow and not self.cpu else FLOAT32)]
+        # Measured: an accelerator that is alone, or meets others once a step, writes their gradient into their place.
+        beside = self.cpu or self.narrow or (self.layout.devices > 1 and not self.program.meets_once)
+        logits = [self.logits * FLOAT32, *([self.logits * (FLOAT32 if self.cpu else self.bytes)] if beside else [])]
         cotangents = [self.mlp * self.bytes, self.weights * self.bytes]
         block = [*self._kept_unrolled(), *cotangents, *self.block, *self.block]  # with its weights and their gradient
         again = self.looped or self.remat != "none"
@@ -146,23 +149,24 @@ class _Step:
             sizes = [s]
         elif self.remat == "dots":  # the block's input, and its products but the last
             sizes = [s, s, q + 2 * k, self.mlp * (self.a.mlp_matrices - 1)]
-        else:  # both normalised streams; q, k, v, out and out once more; q, k, v as they came; the weights; the MLP
-            sizes = [s, s, q, k, k, q, q, q + 2 * k, self.weights, *[self.mlp] * MLP_KEPT[self.a.mlp][0]]
-            sizes += [self.routed, self.routed]
+        else:  # both normalised streams; q, k, v, out; the weights; the MLP
+            sizes = [s, s, q, k, k, q, self.weights, *[self.mlp] * MLP_KEPT[self.a.mlp][0], self.routed, self.routed]
+            sizes += [] if self.fused and self.backend == "gpu" else [q]  # out in another order
+            sizes += [q + 2 * k] if self.cpu else []  # q, k, v as they came
         return [self.bytes * size for size in sizes]
 
     def _kept_unrolled(self) -> list[float]:
-        """Of one block where XLA sees all blocks at once: the streams and q, k, v before they are normalised too, and
-        keys and values of every span. Measured. Off CPUs the scores before they are masked as well, as an H200 had it
-        when the mask came after the exponential; not measured there since."""
+        """Of one block where XLA sees all blocks together: the streams and q, k, v before they are normalised; on CPUs
+        keys and values of every span, elsewhere the scores beside the weights. Measured."""
         s, q, k, mlp = self.stream, self.query, self.key, [self.mlp] * MLP_KEPT[self.a.mlp][1]
         if self.narrow and self.cpu:  # what enters a product exists as float32 too
             wide = [s, s, q, q, k, k, self.earlier, self.earlier, self.weights, *mlp[1:]]
             narrow = [s, s, q + k, q, self.weights, self.mlp]
             return [FLOAT32 * size for size in wide] + [BFLOAT16 * size for size in narrow] + self._dense_experts()
-        kept = [self.bytes * size for size in (s, s, s, s, q, q, q, k, k, q + k, q + 2 * k, self.weights, *mlp)]
-        kept += [self.bytes * self.earlier] * 2
-        return [*kept, *([] if self.cpu else [FLOAT32 * self.weights]), *self._dense_experts()]
+        kept = [self.bytes * size for size in (s, s, s, s, q, q, k, k, q + 2 * k, self.weights, *mlp)]
+        if not self.cpu:
+            return [*kept, FLOAT32 * self.weights]
+        return [*kept, *(self.bytes * size for size in (q, q + k, self.earlier, self.earlier)), *self._dense_experts()]
 
     def _dense_experts(self) -> list[float]:
         """Measured: XLA for CPUs multiplies every token with every expert, and masks; a mask is one byte an element."""

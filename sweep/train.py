@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 
 from models import Architecture
 from models.decoder import head, hidden, initial_parameters
@@ -156,13 +157,14 @@ def _initial_state(program: Program, seed: jax.Array) -> TrainState:
 
 
 def _objective(
-    program: Program, spread: jax.sharding.Sharding | None, params: dict[str, jax.Array], tokens: jax.Array
+    program: Program, spread: NamedSharding | None, params: dict[str, jax.Array], tokens: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """(what is differentiated, mean cross-entropy) of tokens (B, T + 1)."""
     a = program.architecture
     computing = {name: value.astype(program.precision) for name, value in params.items()}
     tokens = tokens.astype(jnp.int32)
-    left = hidden(a, computing, tokens[:, :-1], program.layout.remat, spread, program.separator)
+    layout = program.layout
+    left = hidden(a, computing, tokens[:, :-1], layout.remat, spread, program.separator, layout.fsdp > 1)
     objective, ce = training_loss(
         left.hidden_BxTxD, head(computing), tokens[:, 1:], logit_multiplier(a), program.optimiser.z_loss
     )
@@ -185,7 +187,11 @@ def _gradients(program: Program, params: dict[str, jax.Array], tokens: jax.Array
 
 
 def _over_micro_batches(
-    program: Program, spread: jax.sharding.Sharding | None, params: dict[str, jax.Array], tokens: jax.Array, shares: int
+    program: Program,
+    spread: jax.sharding.NamedSharding | None,
+    params: dict[str, jax.Array],
+    tokens: jax.Array,
+    shares: int,
 ):
     """The same of these tokens (B, T + 1), one micro-batch after the other, added up in float32.
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +19,14 @@ from models import Architecture
 from models.attention import _cudnn, _kernel, _splash, attend, spans
 from models.decoder import hidden, initial_parameters
 from models.normalise import rotary_angles
+from sweep.process import with_cpu_devices
 
 KERNELS = {"cudnn": _cudnn, "splash": functools.partial(_splash, interpret=True)}
 
 
+@pytest.mark.parametrize("qk_norm", [True, False])
 @pytest.mark.parametrize("name", KERNELS)
-def test_fused_kernels_take_and_give_heads_in_the_same_order(name, monkeypatch):
+def test_fused_kernels_take_and_give_heads_in_the_same_order(name, qk_norm, monkeypatch):
     """Splash is interpreted; cuDNN's function runs on its plain implementation, which has the same layout."""
     library, asked = jax.nn.dot_product_attention, []
 
@@ -35,7 +41,7 @@ def test_fused_kernels_take_and_give_heads_in_the_same_order(name, monkeypatch):
         """(output, gradient): traced anew at every call."""
 
         def total(qkv):
-            out = attend(qkv, rotary_angles(128, 128), qk_norm=False)
+            out = attend(qkv, rotary_angles(128, 128), qk_norm)
             return (out[..., ::7] ** 2).sum(), out
 
         (_, out), slope = jax.jit(jax.value_and_grad(total, has_aux=True), compiler_options=QUICK)(qkv)
@@ -65,6 +71,56 @@ def test_fused_kernels_take_and_give_heads_in_the_same_order(name, monkeypatch):
 def test_kernels_run_where_they_can(backend, dtype, length, head_width, kernel, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     assert _kernel(jnp.dtype(dtype), length, head_width) is kernel
+
+
+ON_A_MESH = """
+import functools, json
+from unittest import mock
+import jax, jax.numpy as jnp, numpy as np
+from models import Architecture, attention
+from models.normalise import rotary_angles
+from sweep.layout import Layout
+from sweep.spec import OptimiserSpec
+from sweep.train import STEPS_PER_DISPATCH, Program, _compiled
+
+qkv = jnp.float32(np.random.default_rng(3).normal(size=(4, 128, 2, 4, 128)))
+
+def both(spread):
+    def total(qkv):
+        out = attention.attend(qkv, rotary_angles(128, 128), True, spread=spread)
+        return (out[..., ::7] ** 2).sum(), out
+    (_, out), slope = jax.jit(jax.value_and_grad(total, has_aux=True))(jax.device_put(qkv, spread))
+    return np.asarray(out), np.asarray(slope)
+
+expected = both(None)
+splash = functools.partial(attention._splash, interpret=True)
+with mock.patch.object(attention, "_splash", splash), mock.patch.object(attention, "_kernel", return_value=splash):
+    for layout in (Layout(data=2), Layout(fsdp=2, tensor=2), Layout(data=2, tensor=4)):
+        found = both(layout.batch_sharding(0))
+        print([float(np.abs(one - other).max() / np.abs(other).max()) for one, other in zip(found, expected)])
+
+optimiser = OptimiserSpec("adamw", 0.0, 0.9, 0.95, 1e-10, 0.0, 0.0, 0.5, 1.0)
+with mock.patch.object(jax, "default_backend", return_value="tpu"):
+    for layout in (Layout(data=2), Layout(data=2, accumulation=2), Layout(fsdp=2), Layout(2, 2, 2)):
+        program = Program(Architecture(256, 1, 2, 64, 64), optimiser, "bfloat16", layout)
+        tokens = jax.ShapeDtypeStruct((STEPS_PER_DISPATCH, 8, 129), np.uint16, sharding=layout.batch_sharding(1))
+        state = jax.eval_shape(program.initial_state, 0)
+        rates, count = jax.ShapeDtypeStruct((STEPS_PER_DISPATCH,), np.float32), jax.ShapeDtypeStruct((), np.int32)
+        traced = _compiled(program).advance.trace(state, tokens, rates, rates, count)
+        print(traced.lower(lowering_platforms=("tpu",)).as_text().count("tpu_custom_call"))
+"""
+
+
+def test_the_kernel_of_tpus_runs_on_every_devices_own_part_of_a_mesh(monkeypatch):
+    """Interpreted: outputs and gradients of one device. Then whole training programs, made for TPUs: XLA refuses a
+    kernel that it would have to cut itself."""
+    monkeypatch.setenv("XLA_FLAGS", with_cpu_devices(os.environ["XLA_FLAGS"], 8))
+    done = subprocess.run([sys.executable, "-c", ON_A_MESH], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    *errors, one, two, three, four = [json.loads(line) for line in done.stdout.splitlines()]
+    assert np.max(errors) < 1e-5
+    assert len(errors) == 3
+    assert min(one, two, three, four) > 0
 
 
 def test_wide_heads_do_not_overflow():
@@ -126,7 +182,7 @@ def textbook(qkv: np.ndarray, qk_norm: bool) -> np.ndarray:
                 score = np.real(heads[: t + 1, g, -1] @ np.conj(heads[t, g, q])) * (2 if qk_norm else 1) / width**0.5
                 weight = np.exp(score - score.max())
                 out[t, g, q] = weight @ qkv[: t + 1, g, -1] / weight.sum()
-    return out.reshape(length, -1)
+    return out.reshape(length, -1, width)
 
 
 @pytest.mark.parametrize("length", [63, 65, 257])  # one span of queries, two, four
@@ -138,13 +194,15 @@ def test_attention_is_the_textbooks_at_every_number_of_spans(length, qk_norm):
     np.testing.assert_allclose(found, textbook(qkv[0], qk_norm), atol=2e-5)
 
 
-@pytest.mark.parametrize("length", [65, 257])
+@pytest.mark.parametrize(("length", "backend"), [(65, "cpu"), (257, "cpu"), (65, "gpu")])
 @pytest.mark.parametrize("qk_norm", [True, False])
-def test_gradients_through_spans_are_those_of_finite_differences(length, qk_norm):
-    """Of a random projection of the output, along a random direction, against the textbook in float64."""
+def test_gradients_are_those_of_finite_differences(length, backend, qk_norm, monkeypatch):
+    """Of a random projection of the output, along a random direction, against the textbook in float64. With spans on
+    CPUs; without, and from fewer arrays kept, elsewhere."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     rng = np.random.default_rng(6)
     qkv, along = rng.normal(size=(2, 1, length, 1, 4, 8))
-    weight = rng.normal(size=(length, 16))
+    weight = rng.normal(size=(length, 2, 8))
     slope = jax.grad(lambda x: (attend(x, rotary_angles(length, 8), qk_norm)[0] * jnp.float32(weight)).sum())
     slope = jax.jit(slope, compiler_options=QUICK)
     ahead, behind = (np.sum(textbook((qkv + step * along)[0], qk_norm) * weight) for step in (1e-5, -1e-5))

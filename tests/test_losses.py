@@ -16,7 +16,7 @@ from models.losses import chunks_of, token_losses, training_loss
 @pytest.mark.parametrize("z_loss", [0.0, 0.3])
 def test_cross_entropy_in_chunks_equals_the_plain_one(chunk, z_loss, monkeypatch):
     monkeypatch.setattr(models.losses, "CHUNK_LOGITS", chunk)
-    assert chunks_of(LENGTH, BATCH, 61) == {2**25: 1, BATCH * 61 * 5: 3, 1: LENGTH}[chunk]
+    assert chunks_of(LENGTH, BATCH, 61, "cpu") == {2**25: 1, BATCH * 61 * 5: 3, 1: LENGTH}[chunk]
     rng = np.random.default_rng(2)
     x, rows, targets = rng.normal(size=(BATCH, LENGTH, 8)), rng.normal(size=(61, 8)), TOKENS[:, 1:] % 61
     logits = 0.7 * x @ rows.T

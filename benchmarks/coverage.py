@@ -1,6 +1,6 @@
 """Do profile intervals hold what they promise? Coverage at 90% by simulation; prints the table of docs/fitting.md.
 
-    python benchmarks/profile.py [SIMULATIONS]       # 200: about 20 minutes on one core
+    python benchmarks/coverage.py [SIMULATIONS]       # 200: about 20 minutes on one core
 
 240 runs of a Chinchilla-like design (constants of the 240 Chinchilla points, N from 4e7 to 2e10, D/N from 2 to 200) get
 fresh noise on ln L in every simulation: Gaussian, Student's t with three degrees of freedom scaled to the same
