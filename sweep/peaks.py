@@ -19,9 +19,11 @@ from sweep.layout import CUT_ALONG, Layout
 from sweep.train import Program
 
 FLOAT32, BFLOAT16 = 4, 2  # bytes
-# Arrays of (rows, mlp_width) that a block keeps: in a loop over blocks, and unrolled, where XLA computes elementwise
-# parts again. 2 are what the custom gradient keeps; gelu and silu have JAX's own. Measured.
-MLP_KEPT = {"squared_relu": (2, 2), "gelu": (6, 3), "swiglu": (6, 5)}
+# Arrays of (rows, mlp_width) that a block keeps: in a loop over blocks; unrolled, where XLA computes elementwise parts
+# again, on CPUs and elsewhere. 2 are what the custom gradient keeps; gelu and silu have JAX's own. Measured.
+MLP_KEPT = {"squared_relu": (2, 2, 2), "gelu": (6, 3, 3), "swiglu": (6, 5, 3)}
+# Times that a TPU's loop over blocks takes what a GPU needs for the backward pass of one. Measured, v5p.
+TPU_LOOP_WORK = 2.4
 # Arrays as large as all matrices, beside gradients and moments, while Muon makes matrices orthogonal. Measured.
 MUON_WORK = {"cpu": 2.0, "gpu": 1.1, "tpu": 1.1}
 
@@ -128,6 +130,8 @@ class _Step:
         logits = [self.logits * FLOAT32, *([self.logits * (FLOAT32 if self.cpu else self.bytes)] if beside else [])]
         cotangents = [self.mlp * self.bytes, self.weights * self.bytes]
         block = [*self._kept_unrolled(), *cotangents, *self.block, *self.block]  # with its weights and their gradient
+        if self.backend == "tpu" and self.looped:
+            block = [TPU_LOOP_WORK * size for size in block]
         again = self.looped or self.remat != "none"
         return [
             Peak([*early, *self._heads()], copies, [*kept, *streams], logits, stacks[-1]),
@@ -158,7 +162,7 @@ class _Step:
     def _kept_unrolled(self) -> list[float]:
         """Of one block where XLA sees all blocks together: the streams and q, k, v before they are normalised; on CPUs
         keys and values of every span, elsewhere the scores beside the weights. Measured."""
-        s, q, k, mlp = self.stream, self.query, self.key, [self.mlp] * MLP_KEPT[self.a.mlp][1]
+        s, q, k, mlp = self.stream, self.query, self.key, [self.mlp] * MLP_KEPT[self.a.mlp][1 if self.cpu else 2]
         if self.narrow and self.cpu:  # what enters a product exists as float32 too
             wide = [s, s, q, q, k, k, self.earlier, self.earlier, self.weights, *mlp[1:]]
             narrow = [s, s, q + k, q, self.weights, self.mlp]
