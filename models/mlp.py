@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -21,11 +23,26 @@ def squared_relu(x: jax.Array) -> jax.Array:
 squared_relu.defvjp(lambda x: (squared_relu(x), x), lambda x, dy: (2 * jnp.maximum(x, 0) * dy,))
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def activate(name: str, x: jax.Array) -> jax.Array:
-    """(…, F) from (…, F), or from (…, 2, F) where gated: silu(first) second (Shazeer 2020, arXiv:2002.05202)."""
+    """(…, F) from (…, F), or from (…, 2, F) where gated: silu(first) second (Shazeer 2020, arXiv:2002.05202).
+
+    Keeps x alone for its gradient, for which it is computed again: JAX's own rules keep four arrays beside.
+    """
+    return _activate(name, x)
+
+
+def _activate(name: str, x: jax.Array) -> jax.Array:
     if name == "swiglu":
         return jax.nn.silu(x[..., 0, :]) * x[..., 1, :]
     return squared_relu(x) if name == "squared_relu" else jax.nn.gelu(x)
+
+
+def _activate_backward(name: str, x: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
+    return jax.vjp(functools.partial(_activate, name), x)[1](dy)
+
+
+activate.defvjp(lambda name, x: (_activate(name, x), x), _activate_backward)
 
 
 def dense(a: Architecture, x_BxTxD: jax.Array, mlp_in: jax.Array, mlp_out_DxF: jax.Array) -> jax.Array:
