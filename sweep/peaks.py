@@ -114,6 +114,8 @@ class _Step:
     def _fused(self, sequence: int) -> bool:
         """Whether attention is a kernel that keeps no weights: models.attention's rule."""
         width = self.a.head_width
+        if self.program.separator is not None:
+            return False
         if self.backend == "tpu":
             return sequence % 128 == 0 and width % 128 == 0
         return self.backend == "gpu" and self.narrow and width <= 128 and width % 8 == 0
