@@ -40,7 +40,6 @@ class Instruction:
 class Computation:
     instructions: dict[str, Instruction] = field(default_factory=dict)
     parameters: dict[int, str] = field(default_factory=dict)
-    root: str = ""
 
     def readers(self, name: str) -> list[Instruction]:
         """Through bitcasts."""
@@ -70,31 +69,31 @@ def parse(text: str) -> tuple[dict[str, Computation], str]:
         if opening := re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{$", line):
             current = found[opening[2]] = Computation()
             entry = opening[2] if opening[1] else entry
-        elif told := re.match(r"\s+(ROOT )?%?([\w.\-]+) = (\(.*?\)(?= [\w\-]+\()|\S+) ([\w\-]+)\((.*?)\)(, |$)", line):
-            operands = re.findall(r"%([\w.\-]+)", told[5])
-            current.instructions[told[2]] = Instruction(told[2], told[3], told[4], operands, line)
-            current.root = told[2] if told[1] else current.root
-            if told[4] == "parameter":
-                current.parameters[int(told[5])] = told[2]
+        elif told := re.match(
+            r"\s+(?:ROOT )?%?([\w.\-]+) = (\(.*?\)(?= [\w\-]+\()|\S+) ([\w\-]+)\((.*?)\)(, |$)", line
+        ):
+            name, shape, operation, rest = told.groups()[:4]
+            operands = re.findall(r"%([\w.\-]+)", rest)
+            current.instructions[name] = Instruction(name, shape, operation, operands, line)
+            if operation == "parameter":
+                current.parameters[int(rest)] = name
     return found, entry
 
 
 def moved(instruction: Instruction, inside: Computation, fused: Computation | None) -> int:
     """Bytes that one kernel reads and writes."""
-    total, updated = size(instruction.shape), set()
+    total, untouched = size(instruction.shape), set()
     inner = fused.instructions if fused is not None else {}
     for update in (one for one in inner.values() if one.operation == "dynamic-update-slice"):
         total += size(inner[update.operands[1]].shape) - size(update.shape)
-        updated.add(update.operands[0])
+        untouched.add(update.name)
     for index, operand in enumerate(instruction.operands):
         whole = size(inside.instructions[operand].shape) if operand in inside.instructions else 0
-        if fused is not None and index in fused.parameters:
-            readers = fused.readers(fused.parameters[index])
-            if any(reader.operation == "dynamic-update-slice" for reader in readers):
-                if fused.parameters[index] in updated or (len(readers) == 1 and size(readers[0].shape) == whole):
-                    continue
-            elif readers and all(reader.operation in ("dynamic-slice", "slice", "gather") for reader in readers):
-                whole = min(whole, sum(size(reader.shape) for reader in readers))
+        readers = fused.readers(fused.parameters[index]) if fused is not None and index in fused.parameters else []
+        if any(reader.name in untouched and size(reader.shape) == whole for reader in readers):
+            continue  # the rest of what is updated in place stays where it is
+        if readers and all(reader.operation in ("dynamic-slice", "slice", "gather") for reader in readers):
+            whole = min(whole, sum(size(reader.shape) for reader in readers))
         total += whole
     return max(total, 0)
 
@@ -112,24 +111,22 @@ def traffic(text: str) -> tuple[collections.Counter[str], int]:
     """(bytes by kind, kernels) of one run of the program; a loop whose trips nobody knows, as that over steps, runs
     once."""
     computations, entry = parse(text)
-    times, waiting = {entry: 1}, [entry]
     found: collections.Counter[str] = collections.Counter()
-    kernels = 0
-    while waiting:
-        name = waiting.pop()
-        inside = computations[name]
+
+    def run(name: str, times: int) -> int:
+        inside, kernels = computations[name], 0
         for one in inside.instructions.values():
             called = re.search(r"(?:body|calls|to_apply)=%?([\w.\-]+)", one.line)
             if one.operation in ("while", "call") and called:
                 trips = re.search(r'known_trip_count":\{"n":"(\d+)"', one.line)
-                times[called[1]] = times.get(called[1], 0) + times[name] * (int(trips[1]) if trips else 1)
-                waiting.append(called[1])
-            if one.operation in NOTHING or one.operation.endswith("-done"):
-                continue
-            fused = computations.get(called[1]) if called and one.operation == "fusion" else None
-            found[kind(one)] += times[name] * moved(one, inside, fused)
-            kernels += times[name]
-    return found, kernels
+                kernels += run(called[1], times * (int(trips[1]) if trips else 1))
+            elif one.operation not in NOTHING and not one.operation.endswith("-done"):
+                fused = computations.get(called[1]) if called and one.operation == "fusion" else None
+                found[kind(one)] += times * moved(one, inside, fused)
+                kernels += times
+        return kernels
+
+    return found, run(entry, 1)
 
 
 def main(on: str) -> None:
@@ -138,17 +135,15 @@ def main(on: str) -> None:
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     with compiling_for(on) as devices:
         for case in LARGE:
-            for how, deepest in (("scanned", 0), ("as chosen", decoder.UNROLL_UP_TO_ON_GPUS)):
-                with (
-                    mock.patch.object(decoder, "UNROLL_UP_TO_ON_GPUS", deepest),
-                    mock.patch.object(decoder, "UNROLL_UP_TO", min(deepest, decoder.UNROLL_UP_TO)),
-                ):
-                    _compiled.cache_clear()
-                    started = time.perf_counter()
+            at = case.layout
+            chosen = decoder.unrolled(case.depth, at.remat, at.fsdp > 1, TARGETS[on].backend)
+            for how in ("scanned", "unrolled") if chosen else ("scanned",):
+                _compiled.cache_clear()
+                started = time.perf_counter()
+                with mock.patch.object(decoder, "unrolled", return_value=how == "unrolled"):
                     compiled = compiled_for(case, devices)
-                    took = time.perf_counter() - started
+                took = time.perf_counter() - started
                 found, kernels = traffic(compiled.as_text())
-                at = case.layout
                 cells = [f"{case.width} x {case.depth}", case.batch, f"{at.data} x {at.fsdp} x {at.tensor}"]
                 cells += [at.accumulation, at.remat, how]
                 cells += [f"{found[name] / 1e9:.1f}" for name in KINDS] + [f"{found.total() / 1e9:.1f}", kernels]

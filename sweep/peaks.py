@@ -201,7 +201,7 @@ class _Step:
 
     def _heads(self) -> list[float]:
         """The head's gradient; gathered, or in another order, once more. Measured."""
-        once_more = not self.cpu or self.layout.fsdp > 1
+        once_more = self.layout.fsdp > 1 or not (self.cpu or self.program.meets_once)
         added_apart = self.cpu and self.chunks > 1 and self.layout.batch_parts > 1 and not self.looped
         return [self.head] * (1 + once_more + added_apart)
 

@@ -85,8 +85,8 @@ def test_the_speed_of_the_readme_is_that_of_its_tables():
             peers[peer] += [float(cell.split()[0]) for cell in ratios]
     x = r"([.\d]+)"
     said = re.search(
-        rf"trains {x} to {x} times as fast as nanoGPT on torch \({x}x at 98k parameters, {x}x at 983k, on an Intel Xeon; "
-        rf"{x}x and {x}x while others were busy on it; {x}x and {x}x on an AMD EPYC\) "
+        rf"trains {x} to {x} times as fast as nanoGPT on torch \({x}x at 98k parameters, {x}x at 983k, "
+        rf"on an Intel Xeon; {x}x and {x}x while others were busy on it; {x}x and {x}x on an AMD EPYC\) "
         rf"and {x} to {x} times as fast as two other",
         re.sub(r"\s+", " ", README),
     )
