@@ -4,7 +4,7 @@
     python benchmarks/depth.py 8 16       # these depths
 
 Width 128, 4 heads, vocabulary 1024, 8 sequences of 128, one device, float32, no compile cache. Both programs of a depth
-take turns for their steps. Blocks up to models.decoder.UNROLL_UP_TO are unrolled, deeper ones scanned.
+take turns for their steps. models.decoder.unrolled chooses between them.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def main() -> None:
     from models import Architecture
     from sweep.layout import Layout
 
-    def trial(depth: int, unroll_up_to: int) -> Trial:
-        vars(models.decoder)["UNROLL_UP_TO"] = unroll_up_to
+    def trial(depth: int, unrolled: bool) -> Trial:
+        vars(models.decoder)["unrolled"] = lambda *_: unrolled
         return Trial(Architecture(128, depth, 4, 512, 1024), Layout(), 8, 128, STEPS)
 
     depths = tuple(map(int, sys.argv[1:])) or DEPTHS
     print("| blocks | unrolled: compiling | scanned: compiling | unrolled / scanned: steps a second |")
     print("|---|---|---|---|")
     for depth in depths:
-        unrolled, scanned = trial(depth, depth), trial(depth, 0)
+        unrolled, scanned = trial(depth, True), trial(depth, False)
         ratios = [scanned.seconds() / unrolled.seconds() for _ in range(ROUNDS)]
         print(
             f"| {depth} | {unrolled.compiling:.1f} s | {scanned.compiling:.1f} s | {spread(ratios)} |",

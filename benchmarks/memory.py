@@ -16,6 +16,8 @@ import functools
 import os
 from dataclasses import dataclass, field
 
+import jax
+import numpy as np
 from targets import TARGETS, compiling_for
 
 from models import Architecture
@@ -84,9 +86,6 @@ LARGE = [
 
 def compiled_for(case: Case, devices: list | None = None):
     """The compiled program; for the first of these devices where it asks for one, else for this machine."""
-    import jax
-    import numpy as np
-
     program, layout = case.program, case.layout
     alone = None if devices is None else jax.sharding.SingleDeviceSharding(devices[0])
 
@@ -121,8 +120,10 @@ def main(on: str | None, few: bool) -> None:
     columns = ["width x depth", "head", "sequence", "vocabulary", "batch", "data x fsdp x tensor", "micro-batches"]
     columns += ["remat", "", "attention", "predicted MB", "analysed MB", "ratio"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-    cases = [case for case in CASES if case.few or not few] + (LARGE if on and not few else [])
     backend = TARGETS[on].backend if on else "cpu"
+    cases = [case for case in CASES if case.few or not few] + (LARGE if on and not few else [])
+    if backend == "tpu":  # small ones live in the chip's vector memory, which XLA's analysis leaves out
+        cases = LARGE
     with compiling_for(on, DEVICES) if on else contextlib.nullcontext() as devices:
         for case in cases:
             predicted = predicted_bytes(case.program, case.batch, case.sequence, backend).total
@@ -141,6 +142,7 @@ if __name__ == "__main__":
     parser.add_argument("--on", choices=TARGETS)
     asked = parser.parse_args()
     if asked.on is None:
+        jax.config.update("jax_platforms", "cpu")
         # What LLVM makes of a kernel changes no buffer: unoptimised, the same figures come in half of the time.
         os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
     main(asked.on, asked.few)

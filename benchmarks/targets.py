@@ -43,8 +43,7 @@ class Target:
     def asked(self, devices: int) -> dict[str, str]:
         if self.backend == "gpu":
             return {"platform": "cuda", "topology": f"1x1x{devices}", **self.options}
-        side = {8: "2x4", 4: "2x2"}[devices]
-        return {"platform": "tpu", "topology_name": f"{self.options['name']}:{side}{self.options['rest']}"}
+        return {"platform": "tpu", "topology_name": f"{self.options['name']}:2x{devices // 2}{self.options['rest']}"}
 
 
 def _hopper(name: str, bandwidth: float, memory: float) -> Target:
@@ -64,13 +63,17 @@ TARGETS = {
 def compiling_for(name: str, devices: int = 8) -> Generator[list]:
     """Within it the project's programs are traced and compiled for that accelerator; yields its devices.
 
-    Raises RuntimeError of JAX where its compiler is not installed.
+    devices: an even number. Raises RuntimeError of JAX where its compiler is not installed.
     """
     for variable, value in {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}.items():
         os.environ.setdefault(variable, value)  # libtpu would ask the cloud where it is
     import jax
     from jax.experimental import topologies
 
+    from sweep import layout, train
+
+    layout._mesh.cache_clear()
+    train._compiled.cache_clear()
     jax.config.update("jax_platforms", "cpu")  # what is not here is not to be looked for
     target = TARGETS[name]
     found = list(topologies.get_topology_desc(**target.asked(devices)).devices)

@@ -1,10 +1,11 @@
-"""How many bytes does one training step move on an accelerator that is not here? Prints a table.
+"""How many bytes does one training step move on a GPU that is not here? Prints a table.
 
     python benchmarks/traffic.py --on h200     # some minutes: compiles (targets.py), runs nothing
 
 Counted in the compiled program: what every kernel reads and writes, times the trips of the loops around it. Of what a
-kernel slices, the slice counts; of what it updates in place, the update. Caches are not modelled, and kernels that the
-device's autotuning would choose may differ: a floor for its memory, and a comparison of programs, not a speed.
+kernel slices, the slice counts; of what it updates in place, the update (the embedding's gradient counts whole). Caches
+are not modelled, and kernels that the device's autotuning would choose may differ: a floor for its memory, and a
+comparison of programs, not a speed.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def parse(text: str) -> tuple[dict[str, Computation], str]:
 
 def moved(instruction: Instruction, inside: Computation, fused: Computation | None) -> int:
     """Bytes that one kernel reads and writes."""
+    if instruction.operation.endswith("-start") and instruction.shape.startswith("("):
+        return size(instruction.shape)  # of a collective: the tuple holds what is read and what is written
     total, untouched = size(instruction.shape), set()
     inner = fused.instructions if fused is not None else {}
     for update in (one for one in inner.values() if one.operation == "dynamic-update-slice"):
@@ -153,5 +156,7 @@ def main(on: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--on", choices=TARGETS, default="h200")
+    parser.add_argument(
+        "--on", choices=[name for name, target in TARGETS.items() if target.backend == "gpu"], default="h200"
+    )
     main(parser.parse_args().on)

@@ -21,6 +21,7 @@ BOUNDED_HEAD_WIDTH = 1024  # up to which sums of exp(2 sqrt(K)) stay far from fl
 SPAN_LENGTHS = (0, 64, 256, 256)  # from which sequence length on there is another span of queries
 UNSEEN = -1e30  # the score of a key that a query does not see: its exponential is 0
 SPLASH_MULTIPLE = 128  # sequence lengths and head widths that the TPU kernel takes
+CUDNN_WIDEST, CUDNN_MULTIPLE = 128, 8  # head widths that cuDNN's takes
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -40,11 +41,12 @@ def attend(
     """
     b, t, g, s, k = qkv_BxTxGxSxK.shape
     kernel = None if documents_BxT is not None else _kernel(qkv_BxTxGxSxK.dtype, t, k)
+    time_first = kernel is _cudnn
     prepared = _prepare_normalised if qk_norm else _prepare_plain
-    query, key, value = prepared(qkv_BxTxGxSxK, *rotation, kernel is _cudnn)
-    if kernel is _splash and spread is not None:
-        kernel = _on_each_device(kernel, spread, g)
+    query, key, value = prepared(qkv_BxTxGxSxK, *rotation, time_first)
     if kernel is not None:
+        if spread is not None:
+            kernel = _on_each_device(kernel, spread, g, time_first)
         return kernel(query, key, value).reshape(b, t, g * (s - 2), k)
     core = _bounded_core if qk_norm and k <= BOUNDED_HEAD_WIDTH else _plain_core
     out = core(query, key, value, _mask(t, documents_BxT), spans(t, jax.default_backend()))
@@ -237,11 +239,16 @@ def _plain_core(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Ar
 def _kernel(dtype: jnp.dtype, length: int, head_width: int):
     """A fused kernel of this backend, or None."""
     backend = jax.default_backend()
-    if backend == "gpu" and dtype == jnp.bfloat16 and head_width <= 128 and head_width % 8 == 0:
-        return _cudnn
-    if backend == "tpu" and length % SPLASH_MULTIPLE == 0 and head_width % SPLASH_MULTIPLE == 0:
-        return _splash
-    return None
+    if not fused(backend, dtype == jnp.bfloat16, length, head_width):
+        return None
+    return _cudnn if backend == "gpu" else _splash
+
+
+def fused(backend: str, narrow: bool, length: int, head_width: int) -> bool:
+    """Whether attention over whole windows is one kernel, which keeps no weights. narrow: in bfloat16."""
+    if backend == "gpu":
+        return narrow and head_width <= CUDNN_WIDEST and head_width % CUDNN_MULTIPLE == 0
+    return backend == "tpu" and length % SPLASH_MULTIPLE == 0 and head_width % SPLASH_MULTIPLE == 0
 
 
 def _cudnn(query_BxTxHxK: jax.Array, key_BxTxGxK: jax.Array, value_BxTxGxK: jax.Array) -> jax.Array:
@@ -264,11 +271,17 @@ def _splash(query: jax.Array, key: jax.Array, value: jax.Array, interpret: bool 
     return out_BxGxQxTxK.transpose(0, 3, 1, 2, 4)
 
 
-def _on_each_device(kernel: Callable[..., jax.Array], spread: NamedSharding, groups: int) -> Callable[..., jax.Array]:
-    """The kernel on every device's own sequences, and groups of heads where the other axes of the mesh divide them: XLA
-    cuts no kernel of Pallas by itself, it refuses."""
-    mesh, batch = spread.mesh, spread.spec[0]
+def _on_each_device(
+    kernel: Callable[..., jax.Array], spread: NamedSharding, groups: int, time_first: bool
+) -> Callable[..., jax.Array]:
+    """The kernel on every device's own sequences, and groups of heads where the other axes of the mesh divide them.
+
+    XLA cuts no kernel of Pallas by itself, it refuses; and cuDNN's wants queries cut as keys are, which XLA does not
+    see to where only the heads of queries can be cut. spread: its first axis is a tuple of the mesh's axes.
+    """
+    mesh, batch = spread.mesh, tuple(spread.spec[0])
     others = tuple(axis for axis in mesh.axis_names if axis not in batch)
     cut = others if groups % math.prod(mesh.shape[axis] for axis in others) == 0 else None
-    inner, outer = PartitionSpec(batch, cut), PartitionSpec(batch, None, cut)
+    outer = PartitionSpec(batch, None, cut)
+    inner = outer if time_first else PartitionSpec(batch, cut)
     return jax.shard_map(kernel, mesh=mesh, in_specs=(inner,) * 3, out_specs=outer, check_vma=False)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from models.linear import unfolded, wide
 from models.normalise import row_sums
 
-CHUNK_LOGITS = 2**25  # logits that exist at once: 128 MB in float32
+CHUNK_LOGITS = 2**25  # logits of a run that exist at once: 128 MB in float32
 # Every chunk reads the head twice and adds to its gradient: a GPU, that has the memory, takes fewer.
 CHUNK_LOGITS_ON_GPUS = 2**27
 # Matrix units like such multiples (nanoGPT pads 50257 to 50304 for them); small vocabularies are not worth it.
@@ -18,7 +18,7 @@ VOCABULARY_MULTIPLE, SMALLEST_PADDED = 128, 1024
 
 
 def chunks_of(positions: int, batch: int, vocabulary: int, backend: str) -> int:
-    """Smallest divisor of the positions whose chunks hold at most CHUNK_LOGITS logits (or single positions)."""
+    """Smallest divisor of the positions whose chunks hold at most what this backend takes at once (or one position)."""
     wanted = -(-positions * batch * vocabulary // (CHUNK_LOGITS_ON_GPUS if backend == "gpu" else CHUNK_LOGITS))
     return next(count for count in range(min(wanted, positions), positions + 1) if positions % count == 0)
 

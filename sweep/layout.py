@@ -65,7 +65,10 @@ class Layout:
         return dataclasses.replace(self, accumulation=2 * self.accumulation)
 
     def mesh(self) -> Mesh | None:
-        """The first devices, in JAX's order; None for one device. Raises InputError where there are too few."""
+        """The first devices, in an order that suits their links; None for one device.
+
+        Raises InputError where there are too few, or slices of TPUs that only a slower network joins.
+        """
         if self.devices == 1:
             return None
         return _mesh(self.data, self.fsdp, self.tensor)
@@ -99,6 +102,11 @@ def _mesh(data: int, fsdp: int, tensor: int) -> Mesh:
         raise InputError(
             f"mesh.data {data} x mesh.fsdp {fsdp} x mesh.tensor {tensor} needs {wanted} devices; there are "
             f"{len(found)}. Choose a smaller mesh"
+        )
+    if len({device.slice_index for device in found[:wanted] if device.platform == "tpu"}) > 1:
+        raise InputError(
+            f"mesh.data {data} x mesh.fsdp {fsdp} x mesh.tensor {tensor} spans several TPU slices; allowed is one. "
+            "Choose a smaller mesh"
         )
     # An axis of the mesh may take a part of an axis of the chips' torus: 2 x 2 x 2 on 2 x 4 chips.
     chosen = create_device_mesh((data, fsdp, tensor), found[:wanted], allow_split_physical_axes=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.attention import spans
+from models.attention import fused, spans
 from models.decoder import unrolled
 from models.losses import chunks_of
 from models.parametrisation import Tensor, tensors
@@ -91,7 +91,7 @@ class _Step:
         self.head = gathered.get("head", gathered["embedding"])
 
     def _count_activations(self, micro: int, sequence: int) -> None:
-        a, tensor = self.a, self.layout.tensor
+        a, tensor, program = self.a, self.layout.tensor, self.program
         groups, mlp, vocabulary = (
             size // tensor if size % tensor == 0 else size for size in (a.groups, a.mlp_width, a.vocab_size)
         )
@@ -102,7 +102,8 @@ class _Step:
         cut = spans(sequence, self.backend)
         self.earlier = self.key * sum(stop for _, stop in cut[:-1]) / sequence  # B T G K, once more for every span
         met = sum((stop - start) * stop for start, stop in cut) / sequence  # keys, of a query on average
-        self.fused = self._fused(sequence)
+        whole = program.separator is None  # not within documents
+        self.fused = whole and fused(self.backend, self.narrow, sequence, a.head_width)
         self.weights = 0 if self.fused else rows * met * groups * a.queries_per_key  # B H T T or less
         self.mlp = rows * a.experts_per_token * mlp  # B T F, for all experts that a token meets
         self.routed = rows * a.experts_per_token * a.width if a.experts > 1 else 0
@@ -111,19 +112,10 @@ class _Step:
         self.chunks = chunks_of(sequence, seen, a.vocab_size, self.backend)
         self.logits = rows * vocabulary // self.chunks
 
-    def _fused(self, sequence: int) -> bool:
-        """Whether attention is a kernel that keeps no weights: models.attention's rule."""
-        width = self.a.head_width
-        if self.program.separator is not None:
-            return False
-        if self.backend == "tpu":
-            return sequence % 128 == 0 and width % 128 == 0
-        return self.backend == "gpu" and self.narrow and width <= 128 and width % 8 == 0
-
     def peaks(self) -> list[Peak]:
         summed = list(self.cut.values()) if self.layout.accumulation > 1 else []  # gradients of earlier micro-batches
-        if self.backend == "tpu" and self.program.meets_once:  # their sum over the devices lies beside; measured
-            summed = 2 * summed
+        if self.backend == "tpu" and self.program.meets_once:  # measured: beside their sums over the devices, twice
+            summed = 3 * summed
         kept, copies = self._kept(), self._copies()
         stacks = sorted(self.cut[name] * self.bytes / FLOAT32 for name in self.stacks) if self.looped else [0.0]
         # Measured: what gradients are added to, as zeros, exists early; in a loop the largest is laid into no place.

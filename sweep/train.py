@@ -188,7 +188,7 @@ def _gradients(program: Program, params: dict[str, jax.Array], tokens: jax.Array
 
 def _over_micro_batches(
     program: Program,
-    spread: jax.sharding.NamedSharding | None,
+    spread: NamedSharding | None,
     params: dict[str, jax.Array],
     tokens: jax.Array,
     shares: int,
@@ -245,5 +245,6 @@ def _token_losses(program: Program, params: dict[str, jax.Array], windows: jax.A
     a, layout = program.architecture, program.layout
     computing = {name: value.astype(program.precision) for name, value in params.items()}
     windows = windows.astype(jnp.int32)
-    left = hidden(a, computing, windows[:, :-1], spread=layout.batch_sharding(0), separator=program.separator)
+    spread = layout.batch_sharding(0)
+    left = hidden(a, computing, windows[:, :-1], layout.remat, spread, program.separator, layout.fsdp > 1)
     return token_losses(left.hidden_BxTxD, head(computing), windows[:, 1:], logit_multiplier(a))

@@ -83,21 +83,24 @@ from sweep.layout import Layout
 from sweep.spec import OptimiserSpec
 from sweep.train import STEPS_PER_DISPATCH, Program, _compiled
 
-qkv = jnp.float32(np.random.default_rng(3).normal(size=(4, 128, 2, 4, 128)))
-
-def both(spread):
+def both(spread, groups):
+    qkv = jnp.float32(np.random.default_rng(3).normal(size=(4, 128, groups, 4, 128)))
     def total(qkv):
         out = attention.attend(qkv, rotary_angles(128, 128), True, spread=spread)
         return (out[..., ::7] ** 2).sum(), out
     (_, out), slope = jax.jit(jax.value_and_grad(total, has_aux=True))(jax.device_put(qkv, spread))
     return np.asarray(out), np.asarray(slope)
 
-expected = both(None)
-splash = functools.partial(attention._splash, interpret=True)
-with mock.patch.object(attention, "_splash", splash), mock.patch.object(attention, "_kernel", return_value=splash):
-    for layout in (Layout(data=2), Layout(fsdp=2, tensor=2), Layout(data=2, tensor=4)):
-        found = both(layout.batch_sharding(0))
-        print([float(np.abs(one - other).max() / np.abs(other).max()) for one, other in zip(found, expected)])
+expected = {groups: both(None, groups) for groups in (1, 2)}
+splash, plain = functools.partial(attention._splash, interpret=True), jax.nn.dot_product_attention
+without_gpu = lambda *arrays, implementation, **options: plain(*arrays, implementation="xla", **options)
+with mock.patch.object(attention, "_splash", splash), mock.patch.object(jax.nn, "dot_product_attention", without_gpu):
+    for kernel in (splash, attention._cudnn):
+        with mock.patch.object(attention, "_kernel", return_value=kernel):
+            for layout, groups in ((Layout(data=2), 1), (Layout(fsdp=2, tensor=2), 2), (Layout(data=2, tensor=2), 1)):
+                found = both(layout.batch_sharding(0), groups)
+                pairs = zip(found, expected[groups])
+                print([float(np.abs(one - other).max() / np.abs(other).max()) for one, other in pairs])
 
 optimiser = OptimiserSpec("adamw", 0.0, 0.9, 0.95, 1e-10, 0.0, 0.0, 0.5, 1.0)
 with mock.patch.object(jax, "default_backend", return_value="tpu"):
@@ -111,15 +114,16 @@ with mock.patch.object(jax, "default_backend", return_value="tpu"):
 """
 
 
-def test_the_kernel_of_tpus_runs_on_every_devices_own_part_of_a_mesh(monkeypatch):
-    """Interpreted: outputs and gradients of one device. Then whole training programs, made for TPUs: XLA refuses a
-    kernel that it would have to cut itself."""
+def test_fused_kernels_run_on_every_devices_own_part_of_a_mesh(monkeypatch):
+    """Splash interpreted, cuDNN's function on its plain implementation: outputs and gradients of one device, also where
+    the mesh cannot cut the groups of heads. Then whole training programs, made for TPUs: XLA refuses a kernel that it
+    would have to cut itself."""
     monkeypatch.setenv("XLA_FLAGS", with_cpu_devices(os.environ["XLA_FLAGS"], 8))
     done = subprocess.run([sys.executable, "-c", ON_A_MESH], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     *errors, one, two, three, four = [json.loads(line) for line in done.stdout.splitlines()]
     assert np.max(errors) < 1e-5
-    assert len(errors) == 3
+    assert len(errors) == 6
     assert min(one, two, three, four) > 0
 
 
