@@ -103,7 +103,7 @@ def _mesh(data: int, fsdp: int, tensor: int) -> Mesh:
             f"mesh.data {data} x mesh.fsdp {fsdp} x mesh.tensor {tensor} needs {wanted} devices; there are "
             f"{len(found)}. Choose a smaller mesh"
         )
-    if len({device.slice_index for device in found[:wanted] if device.platform == "tpu"}) > 1:
+    if len({getattr(device, "slice_index", 0) for device in found[:wanted] if device.platform == "tpu"}) > 1:
         raise InputError(
             f"mesh.data {data} x mesh.fsdp {fsdp} x mesh.tensor {tensor} spans several TPU slices; allowed is one. "
             "Choose a smaller mesh"
