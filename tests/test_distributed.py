@@ -13,15 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-import types
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
 import sweep.group
-from fitting.errors import InputError
 from models import Architecture
 from results.record import RunRecord, RunStatus
 from results.store import Store
@@ -376,13 +373,6 @@ def test_an_error_in_one_process_ends_all_and_is_told(corpus, tmp_path, monkeypa
     assert message["finished"]["status"] == RunStatus.FAILED
     assert "process 1 of 2 ended (exit code 1)" in message["finished"]["sentence"]
     assert "OSError" in message["finished"]["sentence"]
-
-
-def test_a_mesh_over_several_slices_of_tpus_is_refused(monkeypatch):
-    chips = [types.SimpleNamespace(platform="tpu", slice_index=index // 3) for index in range(6)]
-    monkeypatch.setattr(jax, "devices", lambda: chips)
-    with pytest.raises(InputError, match="spans several TPU slices; allowed is one"):
-        Layout(data=2, fsdp=3).mesh()
 
 
 def test_the_machine_is_shared_out_among_processes(corpus, tmp_path):

@@ -6,7 +6,9 @@ import dataclasses
 import importlib.util
 import subprocess
 import sys
+import types
 
+import jax
 import pytest
 from conftest import ROOT
 from hypothesis import given, settings
@@ -138,3 +140,10 @@ def test_memory_that_was_given_counts():
     assert device_memory(1e9) == 1e9
     free = device_memory(None, "cpu", 1)
     assert free is None or free > 1e8
+
+
+def test_a_mesh_over_several_slices_of_tpus_is_refused(monkeypatch):
+    chips = [types.SimpleNamespace(platform="tpu", slice_index=index // 3) for index in range(6)]
+    monkeypatch.setattr(jax, "devices", lambda: chips)
+    with pytest.raises(InputError, match="spans several TPU slices; allowed is one"):
+        Layout(data=2, fsdp=3).mesh()
