@@ -1,7 +1,7 @@
 """Accelerators that are not here: JAX compiles for them all the same, given their compiler and what they are.
 
-    pip install 'isoflop[cuda13]'       # h100, h200: XLA's compiler for CUDA; no driver is asked
-    pip install 'isoflop[tpu]'          # v5e, v5p, v6e: libtpu
+    pip install -e '.[cuda13]'       # h100, h200: XLA's compiler for CUDA; no driver is asked
+    pip install -e '.[tpu]'          # v5e, v5p, v6e: libtpu
 
 What cannot be had so: autotuning, so that products may run as other kernels than on the device, and any speed.
 """
@@ -63,7 +63,7 @@ TARGETS = {
 def compiling_for(name: str, devices: int = 8) -> Generator[list]:
     """Within it the project's programs are traced and compiled for that accelerator; yields its devices.
 
-    devices: an even number. Raises RuntimeError of JAX where its compiler is not installed.
+    devices: an even number. Ends the program with one line where that accelerator's compiler is not installed.
     """
     for variable, value in {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}.items():
         os.environ.setdefault(variable, value)  # libtpu would ask the cloud where it is
@@ -76,7 +76,11 @@ def compiling_for(name: str, devices: int = 8) -> Generator[list]:
     train._compiled.cache_clear()
     jax.config.update("jax_platforms", "cpu")  # what is not here is not to be looked for
     target = TARGETS[name]
-    found = list(topologies.get_topology_desc(**target.asked(devices)).devices)
+    try:
+        found = list(topologies.get_topology_desc(**target.asked(devices)).devices)
+    except (RuntimeError, NotImplementedError) as error:
+        extra = "cuda13" if target.backend == "gpu" else "tpu"
+        raise SystemExit(f"error: no compiler for {name} here ({error}); pip install -e '.[{extra}]'") from None
     with (
         mock.patch.object(jax, "default_backend", return_value=target.backend),
         mock.patch.object(jax, "devices", return_value=found),

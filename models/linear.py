@@ -33,7 +33,8 @@ def merge(x_BxTxHxK: jax.Array, weights_IxO: jax.Array) -> jax.Array:
 
 def _merge_backward(residuals: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, weights = residuals
-    return (dy @ weights.T).reshape(x.shape), _product_over_rows(_flat(x), dy)
+    dx, dweights = _widen_backward((_flat(x), weights), dy)
+    return dx.reshape(x.shape), dweights
 
 
 def _flat(x_BxTxHxK: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """Which arrays exist together, on one device, at the moments of a training step that may need most?
 
 The counts follow the residuals of the custom gradients in models/ and the rules of sweep/layout.py. What the compiler
-adds is marked "measured": read from XLA's buffer assignments for CPUs and for an H200 (jaxlib 0.10).
+adds is marked "measured": read from XLA's buffer assignments for CPUs, an H200 and a v5p (jaxlib 0.10).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _Step:
         self.head = gathered.get("head", gathered["embedding"])
 
     def _count_activations(self, micro: int, sequence: int) -> None:
-        a, tensor, program = self.a, self.layout.tensor, self.program
+        a, tensor = self.a, self.layout.tensor
         groups, mlp, vocabulary = (
             size // tensor if size % tensor == 0 else size for size in (a.groups, a.mlp_width, a.vocab_size)
         )
@@ -102,7 +102,7 @@ class _Step:
         cut = spans(sequence, self.backend)
         self.earlier = self.key * sum(stop for _, stop in cut[:-1]) / sequence  # B T G K, once more for every span
         met = sum((stop - start) * stop for start, stop in cut) / sequence  # keys, of a query on average
-        whole = program.separator is None  # not within documents
+        whole = self.program.separator is None  # not within documents
         self.fused = whole and fused(self.backend, self.narrow, sequence, a.head_width)
         self.weights = 0 if self.fused else rows * met * groups * a.queries_per_key  # B H T T or less
         self.mlp = rows * a.experts_per_token * mlp  # B T F, for all experts that a token meets

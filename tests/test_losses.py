@@ -51,3 +51,7 @@ def test_a_padded_vocabulary_changes_no_loss_and_no_gradient(monkeypatch, z_loss
     monkeypatch.setattr("models.losses.VOCABULARY_MULTIPLE", 1)
     for one, other in zip(jax.tree.leaves(padded), jax.tree.leaves(everything()), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_a_gpu_takes_fewer_and_larger_chunks():
+    assert [chunks_of(2048, 16, 50_304, backend) for backend in ("cpu", "tpu", "gpu")] == [64, 64, 16]

@@ -48,7 +48,7 @@ def test_the_prediction_is_within_a_tenth_of_the_compilers_analysis(on):
     """Widths, depths, layouts, precisions and optimisers of benchmarks/memory.py, compiled for 8 devices; for GPUs that
     are not here where their compiler is."""
     if on and not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
-        pytest.skip("no compiler for CUDA: pip install isoflop[cuda13]")
+        pytest.skip("no compiler for CUDA: pip install -e '.[cuda13]'")
     command = [sys.executable, str(ROOT / "benchmarks" / "memory.py"), "--few", *on]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT, check=True)
     rows = [line for line in done.stdout.splitlines()[2:] if line.startswith("|")]

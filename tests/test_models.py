@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -27,7 +28,9 @@ from plain_decoder import (
 )
 
 import models.losses
+from models.decoder import unrolled
 from models.losses import chunks_of
+from models.mlp import activate
 from models.parametrisation import logit_multiplier
 
 
@@ -98,3 +101,17 @@ def test_bfloat16_comes_near_float32(name):
     assert {gradient.dtype for gradient in found.values()} == {jnp.dtype("bfloat16")}
     assert all(np.isfinite(np.asarray(gradient, np.float32)).all() for gradient in found.values())
     assert_slopes(a, found, 0.1)
+
+
+@pytest.mark.parametrize("mlp", ["squared_relu", "gelu", "swiglu"])
+def test_what_activates_keeps_its_input_alone(mlp):
+    x = jnp.ones((3, 2, 5) if mlp == "swiglu" else (3, 5))
+    kept = jax.tree.leaves(jax.vjp(functools.partial(activate, mlp), x)[1])
+    assert sum(array.size for array in kept) == x.size
+
+
+def test_gpus_unroll_more_blocks_where_nothing_is_made_or_gathered_again():
+    asked = [("cpu", "none", False), ("tpu", "none", False), ("gpu", "none", False), ("gpu", "block", False)]
+    asked += [("gpu", "none", True)]
+    deepest = [max(d for d in range(1, 99) if unrolled(d, remat, gathered, b)) for b, remat, gathered in asked]
+    assert deepest == [8, 8, 32, 8, 8]
